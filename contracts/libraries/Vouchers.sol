@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title Vouchers
+/// @notice Hashes what identifies an account, a channel and a voucher, and recovers who signed a voucher.
+library Vouchers {
+    /// @dev EIP-712 type of the promise: *in total, this channel owes you cumulativeAmount*.
+    bytes32 internal constant VOUCHER_TYPEHASH = keccak256("Voucher(bytes32 channelId,uint128 cumulativeAmount)");
+
+    /// @dev Half the order of secp256k1. Of the two `s` that are valid for a message only the lower is accepted
+    /// (EIP-2), so that one promise has one signature.
+    uint256 internal constant LOW_S_MAX = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
+
+    /// @dev `keccak256(abi.encode(payer, authorizedSigner, token))`.
+    function accountId(address payer, address authorizedSigner, address token) internal pure returns (bytes32 id) {
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore(preimage, shr(96, shl(96, payer)))
+            mstore(add(preimage, 0x20), shr(96, shl(96, authorizedSigner)))
+            mstore(add(preimage, 0x40), shr(96, shl(96, token)))
+            id := keccak256(preimage, 0x60)
+        }
+    }
+
+    /// @dev The struct hash of EIP-712, before the domain is mixed in.
+    function structHash(bytes32 channelId, uint256 cumulativeAmount) internal pure returns (bytes32 hash) {
+        bytes32 typehash = VOUCHER_TYPEHASH;
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore(preimage, typehash)
+            mstore(add(preimage, 0x20), channelId)
+            mstore(add(preimage, 0x40), cumulativeAmount)
+            hash := keccak256(preimage, 0x60)
+        }
+    }
+
+    /// @dev `keccak256(0x1901 | domainSeparator | structHash)`, EIP-712.
+    function digest(bytes32 domainSeparator, bytes32 channelId, uint256 cumulativeAmount)
+        internal
+        pure
+        returns (bytes32 hash)
+    {
+        bytes32 inner = structHash(channelId, cumulativeAmount);
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore(preimage, hex"1901")
+            mstore(add(preimage, 0x02), domainSeparator)
+            mstore(add(preimage, 0x22), inner)
+            hash := keccak256(preimage, 0x42)
+        }
+    }
+
+    /// @dev Returns the signer of a 65-byte (r, s, v) or 64-byte (r, vs; EIP-2098) signature, or zero if there is none.
+    function recover(bytes32 hash, bytes calldata signature) internal pure returns (address) {
+        if (signature.length == 64) {
+            return recover(hash, bytes32(signature[:32]), bytes32(signature[32:]));
+        }
+        if (signature.length != 65) return address(0);
+        uint256 s = uint256(bytes32(signature[32:64]));
+        if (s > LOW_S_MAX) return address(0);
+        return ecrecover(hash, uint8(signature[64]), bytes32(signature[:32]), bytes32(s));
+    }
+
+    /// @dev Returns the signer of an EIP-2098 signature, or zero if there is none.
+    function recover(bytes32 hash, bytes32 r, bytes32 vs) internal pure returns (address) {
+        uint256 s = uint256(vs) & (type(uint256).max >> 1);
+        if (s > LOW_S_MAX) return address(0);
+        // The parity is one bit, so the sum is 27 or 28.
+        return ecrecover(hash, uint8(27 + (uint256(vs) >> 255)), r, bytes32(s));
+    }
+}
