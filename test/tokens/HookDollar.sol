@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {TestDollar} from "./TestDollar.sol";
+
+/// @dev What a holder with code is told, before and after a transfer.
+interface IHooked {
+    function onDollars() external;
+}
+
+/// @dev Calls sender and receiver before and after each transfer, as ERC-777 does, and may take a fee besides: together
+/// these let a sender make up the fee with a second, nested funding.
+contract HookDollar is TestDollar {
+    uint256 public fee;
+
+    function setFee(uint256 fee_) external {
+        fee = fee_;
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        _tell(msg.sender, to);
+        super.transfer(to, amount);
+        _take(to);
+        _tell(msg.sender, to);
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        _tell(from, to);
+        super.transferFrom(from, to, amount);
+        _take(to);
+        _tell(from, to);
+        return true;
+    }
+
+    function _take(address from) private {
+        uint256 held = balanceOf(from);
+        _burn(from, fee < held ? fee : held);
+    }
+
+    /// @dev Who doesn't listen, like the escrow, is not called.
+    function _tell(address from, address to) private {
+        address[2] memory parties = [from, to];
+        for (uint256 i; i < 2; ++i) {
+            if (parties[i].code.length == 0) continue;
+            (bool heard,) = parties[i].call(abi.encodeCall(IHooked.onDollars, ()));
+            heard;
+        }
+    }
+}
