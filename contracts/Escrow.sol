@@ -309,16 +309,19 @@ contract Escrow is IEscrow, EIP712 {
         }
     }
 
-    /// @dev Ends the reservation and refunds it. The refund comes before its event, which says where it went; by then
-    /// the state is written.
+    /// @dev Ends the reservation and refunds it. The event comes before the refund: a payer that re-enters from it could
+    /// otherwise open the channel again and start its clock, and the log would seem to end that clock. A refund that the
+    /// payer does not take is the second exception to the order: only the transfer can tell.
     function _close(Channel calldata channel, bytes32 id) private returns (uint256 refunded) {
         uint256 slot = channels[id];
         refunded = slot.reservedOf();
         channels[id] = Slots.packChannel(slot.redeemedOf(), 0, 0);
-        bool toAccount = refunded > 0 && !_tryPush(channel.token, channel.payer, refunded);
+        emit Closed(id, channel.payer, channel.payee, refunded);
+        if (refunded == 0 || _tryPush(channel.token, channel.payer, refunded)) return refunded;
         // Never into a session key's account: the refund is the payer's alone.
-        if (toAccount) _credit(Vouchers.accountId(channel.payer, channel.payer, channel.token), refunded);
-        emit Closed(id, channel.payer, channel.payee, refunded, toAccount);
+        bytes32 account = Vouchers.accountId(channel.payer, channel.payer, channel.token);
+        _credit(account, refunded);
+        emit Deposited(account, channel.payer, channel.payer, channel.token, refunded);
     }
 
     function _add(uint256 held, uint256 amount) private pure returns (uint256 sum) {
@@ -332,7 +335,7 @@ contract Escrow is IEscrow, EIP712 {
 
     /* TRANSFERS */
 
-    /// @dev Takes exactly `amount` from the caller. The check after the transfer needs the second exception to the
+    /// @dev Takes exactly `amount` from the caller. The check after the transfer is the first exception to the
     /// order: effects are already written, and a shortfall reverts them.
     function _pull(address token, uint256 amount) private {
         if (token == address(0)) {

@@ -121,7 +121,7 @@ interface IEscrow {
 
     /* EVENTS */
 
-    /// @notice Emitted when money enters an account.
+    /// @notice Emitted when money enters an account: a deposit, or a refund that its payer did not take.
     event Deposited(
         bytes32 indexed accountId,
         address indexed payer,
@@ -169,11 +169,9 @@ interface IEscrow {
     /// @notice Emitted when a payer starts a channel's clock.
     event CloseRequested(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 closeAt);
 
-    /// @notice Emitted when the unused reservation goes back. If `toAccount`, the payer did not take it and it lies in
-    /// the account (payer, payer, token).
-    event Closed(
-        bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 refunded, bool toAccount
-    );
+    /// @notice Emitted when the unused reservation goes back. If the payer does not take it, a `Deposited` into the
+    /// account (payer, payer, token) follows in the same transaction.
+    event Closed(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 refunded);
 
     /// @notice Emitted when a payer takes money out of an account.
     event Withdrawn(bytes32 indexed accountId, address indexed to, uint256 amount);
