@@ -1,0 +1,223 @@
+#!/usr/bin/env node
+// Writes test/vectors: vouchers and batch rows as viem computes them, which Solidity and Rust must match byte for byte.
+// Everything here is derived from the specification and from viem alone, never from our own contract or crates.
+// With --check it writes nothing and exits 1 naming each file that differs.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  concatHex,
+  encodeAbiParameters,
+  hashTypedData,
+  keccak256,
+  numberToHex,
+  parseSignature,
+  serializeCompactSignature,
+  signatureToCompactSignature,
+  zeroAddress,
+  zeroHash,
+} from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+
+const folder = join(dirname(dirname(fileURLToPath(import.meta.url))), "test", "vectors");
+const check = process.argv.includes("--check");
+
+const NOTE = "the keys are the well-known test keys of anvil: public, never to be given money";
+
+const KEYS = [
+  "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+  "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+  "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+  "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+];
+const [alice, bob, carol, phone] = KEYS.map((key) => ({
+  key,
+  address: privateKeyToAccount(key).address.toLowerCase(),
+}));
+
+const LOCAL = 31337;
+const BASE = 8453;
+const ESCROW = "0xe5c0000000000000000000000000000000000001";
+const OTHER_ESCROW = "0xe5c0000000000000000000000000000000000002";
+const DOLLAR = "0xd011a00000000000000000000000000000000001";
+const SALT = keccak256("0x73616c74");
+const U104_MAX = 2n ** 104n - 1n;
+const U128_MAX = 2n ** 128n - 1n;
+
+const VOUCHER = [
+  { name: "channelId", type: "bytes32" },
+  { name: "cumulativeAmount", type: "uint128" },
+];
+
+function accountId({ payer, authorizedSigner, token }) {
+  return keccak256(
+    encodeAbiParameters([{ type: "address" }, { type: "address" }, { type: "address" }], [
+      payer,
+      authorizedSigner,
+      token,
+    ]),
+  );
+}
+
+function channelId({ payer, payee, token, salt, authorizedSigner, escrow, chainId }) {
+  const types = ["address", "address", "address", "bytes32", "address", "address", "uint256"];
+  return keccak256(
+    encodeAbiParameters(
+      types.map((type) => ({ type })),
+      [payer, payee, token, salt, authorizedSigner, escrow, BigInt(chainId)],
+    ),
+  );
+}
+
+function typedData(terms, cumulativeAmount) {
+  return {
+    domain: { name: "Farthing Escrow", version: "1", chainId: terms.chainId, verifyingContract: terms.escrow },
+    types: { Voucher: VOUCHER },
+    primaryType: "Voucher",
+    message: { channelId: channelId(terms), cumulativeAmount },
+  };
+}
+
+async function signVoucher(signer, terms, cumulativeAmount) {
+  const signature = await privateKeyToAccount(signer.key).signTypedData(typedData(terms, cumulativeAmount));
+  const compactSignature = serializeCompactSignature(signatureToCompactSignature(parseSignature(signature)));
+  return { signature, compactSignature };
+}
+
+const ordinary = { chainId: LOCAL, escrow: ESCROW, payer: alice, payee: bob, token: DOLLAR, salt: zeroHash };
+
+const vouchers = [
+  { name: "token", amount: 1_000n },
+  { name: "native coin", token: zeroAddress, amount: 10n ** 15n },
+  { name: "nothing", amount: 0n },
+  { name: "one unit", amount: 1n },
+  { name: "all that a channel counts", amount: U104_MAX },
+  { name: "one more than a channel counts", amount: U104_MAX + 1n },
+  { name: "all that a voucher promises", amount: U128_MAX },
+  { name: "salt", salt: SALT, amount: 1_000n },
+  { name: "session key", signer: phone, amount: 250_000n },
+  { name: "session key and salt, native coin", token: zeroAddress, signer: phone, salt: SALT, amount: 7n * 10n ** 18n },
+  { name: "another payer", payer: carol, amount: 1_000n },
+  { name: "payee is payer", payee: alice, amount: 1_000n },
+  { name: "another chain", chainId: BASE, amount: 1_000n },
+  { name: "another escrow", escrow: OTHER_ESCROW, amount: 1_000n },
+];
+
+async function voucherCase({ name, amount, signer, ...changes }) {
+  const { payer, payee, ...rest } = { ...ordinary, ...changes };
+  const key = signer ?? payer;
+  const terms = { ...rest, payer: payer.address, payee: payee.address, authorizedSigner: key.address };
+  return {
+    name,
+    chainId: terms.chainId,
+    escrow: terms.escrow,
+    payer: terms.payer,
+    payee: terms.payee,
+    token: terms.token,
+    salt: terms.salt,
+    authorizedSigner: terms.authorizedSigner,
+    signerPrivateKey: key.key,
+    accountId: accountId(terms),
+    channelId: channelId(terms),
+    cumulativeAmount: amount.toString(),
+    digest: hashTypedData(typedData(terms, amount)),
+    ...(await signVoucher(key, terms, amount)),
+  };
+}
+
+const batches = [
+  { name: "no flags", rows: [{ amount: 1_000n }] },
+  { name: "signer", rows: [{ signer: phone, amount: 2_000n }] },
+  { name: "salt", rows: [{ salt: SALT, amount: 3_000n }] },
+  { name: "signer and salt", rows: [{ signer: phone, salt: SALT, amount: 4_000n }] },
+  {
+    name: "every flag in one batch",
+    rows: [
+      { amount: 1n },
+      { signer: phone, amount: 20n },
+      { salt: SALT, amount: 300n },
+      { payer: carol, signer: phone, salt: SALT, amount: 4_000n },
+      { payer: carol, amount: 50_000n },
+    ],
+  },
+  { name: "native coin", token: zeroAddress, rows: [{ amount: 10n ** 15n }, { payer: carol, amount: 1n }] },
+  { name: "all that a channel counts", rows: [{ amount: U104_MAX }] },
+  { name: "another chain and escrow", chainId: BASE, escrow: OTHER_ESCROW, rows: [{ amount: 5n }] },
+];
+
+async function batchCase({ name, rows, ...changes }) {
+  const { chainId, escrow, payee, token } = { ...ordinary, ...changes };
+  const packed = [];
+  const list = [];
+  for (const { payer = alice, signer = payer, salt = zeroHash, amount } of rows) {
+    const terms = { chainId, escrow, payer: payer.address, payee: payee.address, token, salt };
+    terms.authorizedSigner = signer.address;
+    const { signature, compactSignature } = await signVoucher(signer, terms, amount);
+    const namesSigner = signer !== payer;
+    const namesSalt = salt !== zeroHash;
+    packed.push(
+      numberToHex(Number(namesSigner) + 2 * Number(namesSalt), { size: 1 }),
+      terms.payer,
+      numberToHex(amount, { size: 13 }),
+      ...(namesSigner ? [terms.authorizedSigner] : []),
+      ...(namesSalt ? [salt] : []),
+      compactSignature,
+    );
+    const { payer: payerAddress, authorizedSigner } = terms;
+    list.push({ payer: payerAddress, authorizedSigner, salt, cumulativeAmount: amount.toString(), signature });
+  }
+  return { name, chainId, escrow, payee: payee.address, token, rows: concatHex(packed), vouchers: list };
+}
+
+// The first voucher as a file for `cast wallet sign --data --from-file`: wallets want the domain's type spelled out.
+function walletFile() {
+  const terms = {
+    ...ordinary,
+    payer: ordinary.payer.address,
+    payee: ordinary.payee.address,
+    authorizedSigner: ordinary.payer.address,
+  };
+  const { domain, types, primaryType, message } = typedData(terms, vouchers[0].amount);
+  const EIP712Domain = [
+    { name: "name", type: "string" },
+    { name: "version", type: "string" },
+    { name: "chainId", type: "uint256" },
+    { name: "verifyingContract", type: "address" },
+  ];
+  const cumulativeAmount = message.cumulativeAmount.toString();
+  return { types: { EIP712Domain, ...types }, primaryType, domain, message: { ...message, cumulativeAmount } };
+}
+
+function assertBothParities(cases) {
+  const parities = new Set(cases.map(({ signature }) => signature.slice(-2)));
+  if (!parities.has("1b") || !parities.has("1c")) throw new Error("the vouchers have one parity of v only");
+}
+
+const voucherCases = await Promise.all(vouchers.map(voucherCase));
+assertBothParities(voucherCases);
+
+const files = {
+  "vouchers.json": { note: NOTE, cases: voucherCases },
+  "rows.json": { note: NOTE, cases: await Promise.all(batches.map(batchCase)) },
+  "typed-data.json": walletFile(),
+};
+
+function readOrEmpty(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+mkdirSync(folder, { recursive: true });
+for (const [name, value] of Object.entries(files)) {
+  const path = join(folder, name);
+  const fresh = `${JSON.stringify(value, null, 2)}\n`;
+  if (!check) {
+    writeFileSync(path, fresh);
+  } else if (readOrEmpty(path) !== fresh) {
+    console.error(`test/vectors/${name} differs from what script/vectors.mjs computes`);
+    process.exitCode = 1;
+  }
+}
