@@ -1,0 +1,115 @@
+//! Points in time as the wire writes them.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A point in time, in whole seconds since 1970-01-01T00:00:00Z. On the wire and in JSON it is RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+/// Thrown when a text is not an RFC 3339 time from 1970 on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time as RFC 3339 writes it")]
+pub struct TimestampError(String);
+
+impl Timestamp {
+    /// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
+    pub const MAX: Self = Self(253_402_300_799);
+
+    /// Makes a point in time from Unix seconds; later than [`Timestamp::MAX`] becomes that.
+    #[must_use]
+    pub const fn from_unix_seconds(seconds: u64) -> Self {
+        if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn unix_seconds(self) -> u64 {
+        self.0
+    }
+
+    /// The point in time that many seconds later.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: u64) -> Self {
+        Self::from_unix_seconds(self.0.saturating_add(seconds))
+    }
+
+    /// Seconds from `earlier` to this; zero if `earlier` is later.
+    #[must_use]
+    pub const fn seconds_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Number of the UTC day, counted from 1970-01-01.
+    #[must_use]
+    pub const fn day(self) -> u64 {
+        self.0 / 86_400
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = i64::try_from(self.0)
+            .ok()
+            .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+            .and_then(|moment| moment.format(&Rfc3339).ok())
+            .ok_or(fmt::Error)?;
+        formatter.write_str(&text)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        OffsetDateTime::parse(text, &Rfc3339)
+            .ok()
+            .and_then(|moment| u64::try_from(moment.unix_timestamp()).ok())
+            .map(Self)
+            .filter(|moment| *moment <= Self::MAX)
+            .ok_or_else(|| TimestampError(text.to_owned()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+            text.parse().map_err(serde::de::Error::custom)
+        } else {
+            u64::deserialize(deserializer).map(Self::from_unix_seconds)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_offsets_and_refuses_other_formats() {
+        assert_eq!("2026-01-01T01:00:00+01:00".parse(), Ok(Timestamp(1_767_225_600)));
+        assert_eq!(Timestamp(1_767_225_600).to_string(), "2026-01-01T00:00:00Z");
+        for text in ["", "2026-01-01", "1767225600", "1969-12-31T23:59:59Z", "2026-13-01T00:00:00Z"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(seconds: u64) {
+            let moment = Timestamp::from_unix_seconds(seconds);
+            prop_assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The signed promise: *in total, this channel owes you N*.
+//!
+//! A voucher goes through four states, each a type of its own, so that no code can charge against or redeem what was
+//! not checked: [`Voucher`] → [`SignedVoucher`] → [`VerifiedVoucher`] → [`AcceptedVoucher`]. Only
+//! [`SignedVoucher::verify`] makes the third, only the [ledger](crate::ledger) makes the last.
+
+use crate::{Amount, Channel, ChannelId, Deployment};
+use alloy_primitives::{Address, B256, Signature, U256, b256, keccak256};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The EIP-712 type of a voucher, exactly as it is hashed.
+pub const VOUCHER_TYPE: &str = "Voucher(bytes32 channelId,uint128 cumulativeAmount)";
+
+/// The EIP-712 domain's name.
+pub const DOMAIN_NAME: &str = "Farthing Escrow";
+
+/// The EIP-712 domain's version.
+pub const DOMAIN_VERSION: &str = "1";
+
+/// Hash of [`VOUCHER_TYPE`].
+const VOUCHER_TYPE_HASH: B256 = b256!("e97c93f01d3ef8eaba1586553df13308f236815bf4ea49c7b696895d8f5ea68a");
+
+/// Hash of `EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)`.
+const DOMAIN_TYPE_HASH: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f");
+
+/// Half the order of secp256k1, rounded down. Of the two `s` that are valid for a message only the lower is accepted
+/// (EIP-2), so that one promise has one signature.
+const LOW_S_MAX: B256 = b256!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
+
+/// A promise that is not signed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Voucher {
+    /// The channel that owes.
+    pub channel_id: ChannelId,
+    /// All it owes since it exists. Vouchers only grow, and only the highest is redeemed.
+    pub cumulative_amount: Amount,
+}
+
+/// The EIP-712 domain of one escrow, with its separator worked out once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Domain {
+    deployment: Deployment,
+    separator: B256,
+}
+
+impl Domain {
+    /// The domain of an escrow.
+    #[must_use]
+    pub fn new(deployment: Deployment) -> Self {
+        let mut preimage = [0_u8; 160];
+        let words = [
+            DOMAIN_TYPE_HASH,
+            keccak256(DOMAIN_NAME),
+            keccak256(DOMAIN_VERSION),
+            B256::from(U256::from(deployment.chain_id)),
+            deployment.escrow.into_word(),
+        ];
+        for (target, word) in preimage.chunks_exact_mut(32).zip(words) {
+            target.copy_from_slice(word.as_slice());
+        }
+        Self { deployment, separator: keccak256(preimage) }
+    }
+
+    /// The escrow that this domain is of.
+    #[must_use]
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// `keccak256(0x1901 | separator | structHash)`, the digest of EIP-712.
+    #[must_use]
+    pub fn digest_of_struct(&self, struct_hash: B256) -> B256 {
+        let mut preimage = [0_u8; 66];
+        let (prefix, rest) = preimage.split_at_mut(2);
+        prefix.copy_from_slice(&[0x19, 0x01]);
+        let (separator, inner) = rest.split_at_mut(32);
+        separator.copy_from_slice(self.separator.as_slice());
+        inner.copy_from_slice(struct_hash.as_slice());
+        keccak256(preimage)
+    }
+}
+
+impl Voucher {
+    /// The EIP-712 digest that the channel's authorized signer signs.
+    #[must_use]
+    pub fn digest(&self, domain: &Domain) -> B256 {
+        let mut preimage = [0_u8; 96];
+        let words =
+            [VOUCHER_TYPE_HASH, self.channel_id.0, B256::from(U256::from(self.cumulative_amount.base_units()))];
+        for (target, word) in preimage.chunks_exact_mut(32).zip(words) {
+            target.copy_from_slice(word.as_slice());
+        }
+        domain.digest_of_struct(keccak256(preimage))
+    }
+
+    /// Puts a signature beside the promise. Nothing is checked yet.
+    #[must_use]
+    pub const fn with_signature(self, signature: VoucherSignature) -> SignedVoucher {
+        SignedVoucher { voucher: self, signature }
+    }
+}
+
+/// Thrown when bytes are no signature that the escrow would accept, or it is by another key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// Neither 65 bytes (r, s, v) nor 64 (EIP-2098), or not hex.
+    #[error("a signature is 65 bytes, or 64 as in EIP-2098, in hex with 0x")]
+    Malformed,
+    /// The last of 65 bytes is neither 27 nor 28; the chain accepts no other.
+    #[error("the recovery byte is {0}, not 27 or 28")]
+    RecoveryByte(u8),
+    /// The higher of the two `s`, which anyone can make from the lower.
+    #[error("the signature's s is in the upper half of the curve's order")]
+    HighS,
+    /// No key has signed this digest with these numbers.
+    #[error("the signature has no signer")]
+    NoSigner,
+    /// A key signed, but not the one the channel names.
+    #[error("signed by {actual}, not by the channel's authorized signer {expected}")]
+    SignerMismatch {
+        /// Who signed.
+        actual: Address,
+        /// Who should have.
+        expected: Address,
+    },
+}
+
+/// An ECDSA signature in the form that the escrow accepts: low `s`, recovery byte 27 or 28.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VoucherSignature([u8; 65]);
+
+impl VoucherSignature {
+    /// Takes 65 bytes (r, s, v with v 27 or 28) or 64 (r, vs; EIP-2098).
+    ///
+    /// # Errors
+    ///
+    /// If the length, the recovery byte or `s` is one that the escrow refuses.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SignatureError> {
+        let mut canonical = [0_u8; 65];
+        let (body, recovery) = canonical.split_at_mut(64);
+        match bytes.len() {
+            64 => {
+                body.copy_from_slice(bytes);
+                recovery[0] = 27_u8.saturating_add(body[32] >> 7);
+                body[32] &= 0x7f;
+            }
+            65 => {
+                let (given, v) = bytes.split_at(64);
+                body.copy_from_slice(given);
+                recovery[0] = v[0];
+            }
+            _ => return Err(SignatureError::Malformed),
+        }
+        if !matches!(canonical[64], 27 | 28) {
+            return Err(SignatureError::RecoveryByte(canonical[64]));
+        }
+        if canonical[32..64] > LOW_S_MAX[..] {
+            return Err(SignatureError::HighS);
+        }
+        Ok(Self(canonical))
+    }
+
+    /// r, s and v, 65 bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 65] {
+        self.0
+    }
+
+    /// r and vs, 64 bytes (EIP-2098).
+    #[must_use]
+    pub fn to_compact(self) -> [u8; 64] {
+        let mut compact = [0_u8; 64];
+        compact.copy_from_slice(&self.0[..64]);
+        // A low s leaves the top bit free for the parity.
+        if self.0[64] == 28 {
+            compact[32] |= 0x80;
+        }
+        compact
+    }
+
+    /// The address whose key signed `digest`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::NoSigner`] if there is none.
+    pub fn recover(&self, digest: B256) -> Result<Address, SignatureError> {
+        Signature::from_raw_array(&self.0)
+            .and_then(|signature| signature.recover_address_from_prehash(&digest))
+            .map_err(|_| SignatureError::NoSigner)
+    }
+}
+
+impl fmt::Display for VoucherSignature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&alloy_primitives::hex::encode_prefixed(self.0))
+    }
+}
+
+impl fmt::Debug for VoucherSignature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl FromStr for VoucherSignature {
+    type Err = SignatureError;
+
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
+        let digits = text.strip_prefix("0x").ok_or(SignatureError::Malformed)?;
+        // Checked before decoding, so that a long text costs nothing.
+        if digits.len() > 130 {
+            return Err(SignatureError::Malformed);
+        }
+        let bytes = alloy_primitives::hex::decode(digits).map_err(|_| SignatureError::Malformed)?;
+        Self::from_bytes(&bytes)
+    }
+}
+
+impl Serialize for VoucherSignature {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for VoucherSignature {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        if deserializer.is_human_readable() {
+            std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        } else {
+            Self::from_bytes(&Vec::<u8>::deserialize(deserializer)?).map_err(D::Error::custom)
+        }
+    }
+}
+
+/// A promise with a signature that nobody has checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedVoucher {
+    /// The promise.
+    #[serde(flatten)]
+    pub voucher: Voucher,
+    /// What stands beside it.
+    pub signature: VoucherSignature,
+}
+
+impl SignedVoucher {
+    /// Checks that the channel's authorized signer signed this promise for exactly this channel and escrow.
+    ///
+    /// # Errors
+    ///
+    /// If there is no signer, or it is another one: which is also how a voucher of another chain, escrow or channel
+    /// shows, because each of them changes the digest.
+    pub fn verify(self, domain: &Domain, channel: &Channel) -> Result<VerifiedVoucher, SignatureError> {
+        let bound = Voucher { channel_id: channel.id(domain.deployment()), ..self.voucher };
+        let actual = self.signature.recover(bound.digest(domain))?;
+        let expected = channel.authorized_signer;
+        if actual != expected {
+            return Err(SignatureError::SignerMismatch { actual, expected });
+        }
+        Ok(VerifiedVoucher { signed: Self { voucher: bound, signature: self.signature }, channel: *channel })
+    }
+}
+
+/// A promise that its channel's authorized signer did sign. Whether it is worth anything, the ledger decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedVoucher {
+    signed: SignedVoucher,
+    channel: Channel,
+}
+
+impl VerifiedVoucher {
+    /// The promise.
+    #[must_use]
+    pub const fn voucher(&self) -> Voucher {
+        self.signed.voucher
+    }
+
+    /// The signature beside it.
+    #[must_use]
+    pub const fn signature(&self) -> VoucherSignature {
+        self.signed.signature
+    }
+
+    /// The terms of the channel it is of.
+    #[must_use]
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Only the ledger decides that a voucher counts.
+    pub(crate) const fn into_accepted(self) -> AcceptedVoucher {
+        AcceptedVoucher { signed: self.signed, channel: self.channel }
+    }
+}
+
+/// A promise that the ledger has taken: items are charged against it and it can be redeemed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedVoucher {
+    signed: SignedVoucher,
+    channel: Channel,
+}
+
+impl AcceptedVoucher {
+    /// The promise.
+    #[must_use]
+    pub const fn voucher(&self) -> Voucher {
+        self.signed.voucher
+    }
+
+    /// The signature beside it.
+    #[must_use]
+    pub const fn signature(&self) -> VoucherSignature {
+        self.signed.signature
+    }
+
+    /// The terms of the channel it is of.
+    #[must_use]
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_hashes_are_those_of_the_type_strings() {
+        assert_eq!(VOUCHER_TYPE_HASH, keccak256(VOUCHER_TYPE));
+        let domain = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
+        assert_eq!(DOMAIN_TYPE_HASH, keccak256(domain));
+    }
+}
