@@ -16,6 +16,8 @@ abstract contract Base is Test {
 
     IEscrow internal escrow;
     DemoDollar internal dollar;
+    /// @dev Known here, so that signing asks the escrow nothing and may stand between a prank and its call.
+    uint256 internal chainIdAtDeployment;
 
     address internal payer;
     uint256 internal payerKey;
@@ -36,6 +38,7 @@ abstract contract Base is Test {
     function setUp() public virtual {
         vm.warp(1_750_000_000);
         escrow = IEscrow(deployCode("Escrow.sol:Escrow", abi.encode(EXIT_DELAY)));
+        chainIdAtDeployment = block.chainid;
         dollar = new DemoDollar();
         (payer, payerKey) = makeAddrAndKey("payer");
         (payee, payeeKey) = makeAddrAndKey("payee");
@@ -99,7 +102,7 @@ abstract contract Base is Test {
     }
 
     function idOf(Channel memory channel) internal view returns (bytes32) {
-        return keccak256(abi.encode(channel, escrow, escrow.chainIdAtDeployment()));
+        return keccak256(abi.encode(channel, escrow, chainIdAtDeployment));
     }
 
     function idOf(Purse memory purse) internal pure returns (bytes32) {

@@ -28,7 +28,9 @@ contract VectorsTest is Base {
             bytes32 id = vm.parseJsonBytes32(vouchers, string.concat(path, ".channelId"));
             assertEq(escrow.channelId(channel), id, path);
             assertEq(
-                escrow.accountId(purseOf(channel)), vm.parseJsonBytes32(vouchers, string.concat(path, ".accountId")), at
+                escrow.accountId(purseOf(channel)),
+                vm.parseJsonBytes32(vouchers, string.concat(path, ".accountId")),
+                path
             );
             bytes32 expected = vm.parseJsonBytes32(vouchers, string.concat(path, ".digest"));
             assertEq(escrow.voucherDigest(id, amount), expected, path);
@@ -175,6 +177,7 @@ contract VectorsTest is Base {
     function deployTo(address where) private {
         deployCodeTo("Escrow.sol:Escrow", abi.encode(EXIT_DELAY), where);
         escrow = IEscrow(where);
+        chainIdAtDeployment = block.chainid;
     }
 
     function digest(Channel memory channel, uint128 amount) private view returns (bytes32) {
