@@ -51,7 +51,7 @@ contract OddReceiver {
                 return(0, BOMB_LENGTH)
             }
         }
-        // Succeeds with whatever budget a starved caller leaves it, but only with most of a full one spent.
+        // Content with what a refund is promised, and not with much less.
         if (c == Conduct.BurnsMostGas) {
             uint256 until = gasleft() > 190_000 ? gasleft() - 190_000 : 0;
             while (gasleft() > until) {}
