@@ -190,11 +190,8 @@ impl Token {
         if whole.is_empty() || fraction_missing || !digits(whole) || !digits(fraction) {
             return Err(self.malformed(text));
         }
-        let too_precise = || AmountError::TooPrecise {
-            text: text.to_owned(),
-            decimals: self.decimals,
-            symbol: self.symbol.clone(),
-        };
+        let too_precise =
+            || AmountError::TooPrecise { text: text.to_owned(), decimals: self.decimals, symbol: self.symbol.clone() };
         // Zeros at the end say nothing, so `$0.10` is fine for a token with one decimal.
         let fraction = fraction.trim_end_matches('0');
         let missing = usize::from(self.decimals).checked_sub(fraction.len()).ok_or_else(too_precise)?;
@@ -252,7 +249,8 @@ mod tests {
 
     #[test]
     fn refuses_what_could_be_meant_otherwise() {
-        for text in ["", "$", "0.1", "$0.1.0", "-1", "+1", "1e6", "$.5", "$5.", "0x10", "1 ETH", "1_000", "01", "$1,5"] {
+        for text in ["", "$", "0.1", "$0.1.0", "-1", "+1", "1e6", "$.5", "$5.", "0x10", "1 ETH", "1_000", "01", "$1,5"]
+        {
             assert!(matches!(dollars().parse(text), Err(AmountError::Malformed { .. })), "{text}");
         }
         assert!(ether().parse("$1").is_err(), "ether is not worth a dollar");

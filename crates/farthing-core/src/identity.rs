@@ -49,13 +49,13 @@ pub struct Channel {
 }
 
 /// An account's id: `keccak256(abi.encode(payer, authorizedSigner, token))`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AccountId(pub B256);
 
 /// A channel's id:
 /// `keccak256(abi.encode(payer, payee, token, salt, authorizedSigner, escrow, chainIdAtDeployment))`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChannelId(pub B256);
 

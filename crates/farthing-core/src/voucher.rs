@@ -88,8 +88,7 @@ impl Voucher {
     #[must_use]
     pub fn digest(&self, domain: &Domain) -> B256 {
         let mut preimage = [0_u8; 96];
-        let words =
-            [VOUCHER_TYPE_HASH, self.channel_id.0, B256::from(U256::from(self.cumulative_amount.base_units()))];
+        let words = [VOUCHER_TYPE_HASH, self.channel_id.0, B256::from(U256::from(self.cumulative_amount.base_units()))];
         for (target, word) in preimage.chunks_exact_mut(32).zip(words) {
             target.copy_from_slice(word.as_slice());
         }
@@ -222,11 +221,7 @@ impl FromStr for VoucherSignature {
 
 impl Serialize for VoucherSignature {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            serializer.serialize_bytes(&self.0)
-        }
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.0) }
     }
 }
 

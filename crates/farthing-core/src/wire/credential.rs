@@ -150,7 +150,8 @@ mod tests {
     fn amounts_are_strings_and_nothing_else() {
         let mut json = serde_json::to_value(credential(None)).expect("serialises");
         assert_eq!(json["payload"]["cumulativeAmount"], u128::MAX.to_string());
-        for wrong in [serde_json::json!(5), serde_json::json!("5.0"), serde_json::json!("-5"), serde_json::json!("0x5")] {
+        for wrong in [serde_json::json!(5), serde_json::json!("5.0"), serde_json::json!("-5"), serde_json::json!("0x5")]
+        {
             json["payload"]["cumulativeAmount"] = wrong;
             assert!(serde_json::from_value::<Credential>(json.clone()).is_err());
         }

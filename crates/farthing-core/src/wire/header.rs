@@ -77,11 +77,7 @@ impl<'a> Cursor<'a> {
     fn value(&mut self) -> Result<String, WireError> {
         self.take(1);
         self.skip(|c| c == ' ' || c == '\t');
-        if self.rest.starts_with('"') {
-            self.quoted_string()
-        } else {
-            self.token().map(str::to_owned)
-        }
+        if self.rest.starts_with('"') { self.quoted_string() } else { self.token().map(str::to_owned) }
     }
 
     fn quoted_string(&mut self) -> Result<String, WireError> {

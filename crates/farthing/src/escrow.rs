@@ -1,0 +1,382 @@
+//! The escrow contract: where a genuine one lives, and one method for each of its functions.
+
+use crate::chain::{Chain, ChainError, Mined, SignedTransaction, to_amount};
+use crate::token;
+use alloy::eips::BlockNumberOrTag;
+use alloy::network::TransactionBuilder;
+use alloy::primitives::{Address, B256, Bytes, U256, address};
+use alloy::rpc::types::TransactionRequest;
+use alloy::sol_types::{SolCall, SolInterface, SolValue};
+use farthing_core::batch::pack_rows;
+use farthing_core::ledger::ChannelFunds;
+use farthing_core::{AcceptedVoucher, Account, Amount, Channel, Deployment, Timestamp};
+
+#[expect(missing_docs, reason = "generated from the ABI; IEscrow.sol documents it")]
+pub mod bindings {
+    alloy::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Escrow,
+        "abi/Escrow.json"
+    );
+}
+
+use bindings::Escrow as abi;
+
+/// The CREATE2 deployer that stands at the same address on practically every chain, anvil included.
+pub const CREATE2_DEPLOYER: Address = address!("4e59b44847b379578588920cA78FbF26c0B4956C");
+
+/// The exit delay of an escrow unless its deployer wants another: a day, because chains have stood still for hours.
+pub const EXIT_DELAY_DEFAULT: u64 = 86_400;
+
+/// The bounds that the contract sets to its exit delay, in seconds.
+pub const EXIT_DELAY_BOUNDS: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
+
+/// Creation code with the exit delay behind it.
+fn initialisation_code(exit_delay: u64) -> Vec<u8> {
+    let mut code = abi::BYTECODE.to_vec();
+    code.extend_from_slice(&U256::from(exit_delay).abi_encode());
+    code
+}
+
+/// The address of the genuine escrow with this exit delay (in seconds), the same on every chain: CREATE2 with the
+/// standard deployer and salt zero (EIP-1014).
+#[must_use]
+pub fn genuine_address(exit_delay: u64) -> Address {
+    CREATE2_DEPLOYER.create2_from_code(B256::ZERO, initialisation_code(exit_delay))
+}
+
+/// Whether this is the genuine escrow with this exit delay. Whether it has code there, only the chain can say.
+#[must_use]
+pub fn is_genuine(escrow: Address, exit_delay: u64) -> bool {
+    EXIT_DELAY_BOUNDS.contains(&exit_delay) && escrow == genuine_address(exit_delay)
+}
+
+/// What [`deploy`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// Where the escrow is.
+    pub deployment: Deployment,
+    /// The transaction that put it there; `None` if it was already there.
+    pub mined: Option<Mined>,
+}
+
+/// Deploys the genuine escrow with an exit delay in seconds, unless it is there already.
+///
+/// # Errors
+///
+/// If the exit delay is out of bounds, the chain has no CREATE2 deployer, or the transaction fails.
+pub async fn deploy(chain: &Chain, exit_delay: u64) -> Result<Deployed, EscrowError> {
+    if !EXIT_DELAY_BOUNDS.contains(&exit_delay) {
+        return Err(EscrowError::ExitDelay { exit_delay });
+    }
+    let escrow = genuine_address(exit_delay);
+    let deployment = Deployment { chain_id: chain.chain_id(), escrow };
+    if chain.has_code(escrow).await? {
+        return Ok(Deployed { deployment, mined: None });
+    }
+    if !chain.has_code(CREATE2_DEPLOYER).await? {
+        return Err(EscrowError::NoDeployer { chain_id: chain.chain_id() });
+    }
+    let mut input = B256::ZERO.to_vec();
+    input.extend(initialisation_code(exit_delay));
+    let request = TransactionRequest::default().with_to(CREATE2_DEPLOYER).with_input(input);
+    let mined = chain.send(request).await?;
+    if !chain.has_code(escrow).await? {
+        return Err(EscrowError::NoCode { deployment });
+    }
+    Ok(Deployed { deployment, mined: Some(mined) })
+}
+
+/// Thrown when an escrow can't do what is asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EscrowError {
+    /// The chain, or the contract's refusal.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// There is no contract at the address.
+    #[error("there is no contract at {deployment}")]
+    NoCode {
+        /// Where it was looked for.
+        deployment: Deployment,
+    },
+    /// An exit delay that the contract does not take.
+    #[error("an exit delay of {exit_delay} s is outside 3600 s (an hour) to 2592000 s (30 days)")]
+    ExitDelay {
+        /// What was asked for.
+        exit_delay: u64,
+    },
+    /// The chain lacks the standard deployer.
+    #[error("chain {chain_id} has no CREATE2 deployer at {CREATE2_DEPLOYER}")]
+    NoDeployer {
+        /// The chain.
+        chain_id: u64,
+    },
+    /// A voucher that no batch can carry.
+    #[error(transparent)]
+    Row(#[from] farthing_core::batch::RowError),
+    /// The contract answered with something else than its ABI says.
+    #[error("the answer is not an escrow's: {0}")]
+    Answer(String),
+}
+
+/// Money behind a channel, at one block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Funds {
+    /// The channel's own.
+    pub channel: ChannelFunds,
+    /// The balance of the account behind it.
+    pub account_balance: Amount,
+}
+
+/// One escrow on one chain. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Escrow {
+    chain: Chain,
+    deployment: Deployment,
+}
+
+impl Escrow {
+    /// Binds an escrow and makes sure that there is a contract: money sent to an empty address is gone.
+    ///
+    /// # Errors
+    ///
+    /// If there is no code, or the chain does not answer.
+    pub async fn bind(chain: Chain, escrow: Address) -> Result<Self, EscrowError> {
+        let deployment = Deployment { chain_id: chain.chain_id(), escrow };
+        if !chain.has_code(escrow).await? {
+            return Err(EscrowError::NoCode { deployment });
+        }
+        Ok(Self { chain, deployment })
+    }
+
+    /// Which escrow this is.
+    #[must_use]
+    pub const fn deployment(&self) -> Deployment {
+        self.deployment
+    }
+
+    /// The connection underneath.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The exit delay in seconds.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or this is no escrow.
+    pub async fn exit_delay(&self) -> Result<u64, EscrowError> {
+        let delay = self.read(abi::exitDelayCall {}, BlockNumberOrTag::Latest).await?;
+        u64::try_from(delay).map_err(|_| EscrowError::Answer(format!("an exit delay of {delay} s")))
+    }
+
+    /// An account's balance at the head.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or this is no escrow.
+    pub async fn account_balance(&self, account: &Account) -> Result<Amount, EscrowError> {
+        let call = abi::accountStateCall { id: account.id().0 };
+        let state = self.read(call, BlockNumberOrTag::Latest).await?;
+        Ok(to_amount(U256::from(state.balance))?)
+    }
+
+    /// The money behind a channel at a block, channel and account read in one call.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or this is no escrow.
+    pub async fn funds_of(&self, channel: &Channel, block: BlockNumberOrTag) -> Result<Funds, EscrowError> {
+        let funds = self.read(abi::fundsOfCall { channel: to_abi_channel(channel) }, block).await?;
+        let (channel, account) = (funds._0, funds._1);
+        let close_at: u64 = channel.closeAt.to();
+        Ok(Funds {
+            channel: ChannelFunds {
+                redeemed: to_amount(U256::from(channel.redeemed))?,
+                reserved: to_amount(U256::from(channel.reserved))?,
+                close_at: (close_at != 0).then(|| Timestamp::from_unix_seconds(close_at)),
+            },
+            account_balance: to_amount(U256::from(account.balance))?,
+        })
+    }
+
+    /// Adds the sender's money to an account. An ERC-20 is approved first, for exactly the amount, unless it is
+    /// already; both transactions are returned.
+    ///
+    /// # Errors
+    ///
+    /// If a transaction fails or the chain does not answer.
+    pub async fn deposit(&self, account: &Account, amount: Amount) -> Result<Vec<Mined>, EscrowError> {
+        let call = abi::depositCall { account: to_abi_account(account), amount: U256::from(amount.base_units()) };
+        self.fund(account.token, amount, call).await
+    }
+
+    /// Adds the sender's money to a channel's reservation.
+    ///
+    /// # Errors
+    ///
+    /// If a transaction fails or the chain does not answer.
+    pub async fn open(&self, channel: &Channel, amount: Amount) -> Result<Vec<Mined>, EscrowError> {
+        let call = abi::openCall { channel: to_abi_channel(channel), amount: U256::from(amount.base_units()) };
+        self.fund(channel.token, amount, call).await
+    }
+
+    async fn fund(&self, token: Address, amount: Amount, call: impl SolCall) -> Result<Vec<Mined>, EscrowError> {
+        let mut transactions = Vec::new();
+        let mut request = self.request(&call);
+        if token.is_zero() {
+            request = request.with_value(U256::from(amount.base_units()));
+        } else {
+            transactions.extend(token::approve_if_needed(&self.chain, token, self.deployment.escrow, amount).await?);
+        }
+        transactions.push(self.chain.send(request).await?);
+        Ok(transactions)
+    }
+
+    /// Moves money from the sender's account into a channel's reservation.
+    ///
+    /// # Errors
+    ///
+    /// If the transaction fails or the chain does not answer.
+    pub async fn reserve(&self, channel: &Channel, amount: Amount) -> Result<Mined, EscrowError> {
+        let amount = U256::from(amount.base_units());
+        self.send(abi::reserveCall { channel: to_abi_channel(channel), amount }).await
+    }
+
+    /// Signs, without sending, the redemption of vouchers of one payee and one token: one voucher by `redeem`, several
+    /// by `redeemBatch`. Signing simulates: what would pay nothing is an error here.
+    ///
+    /// # Errors
+    ///
+    /// If nothing would be paid, or the chain does not answer.
+    pub async fn sign_redemption(&self, vouchers: &[AcceptedVoucher]) -> Result<SignedTransaction, EscrowError> {
+        let request = match vouchers {
+            [] => return Err(EscrowError::Answer("no voucher to redeem".to_owned())),
+            [voucher] => self.request(&abi::redeemCall {
+                channel: to_abi_channel(voucher.channel()),
+                cumulativeAmount: voucher.voucher().cumulative_amount.base_units(),
+                signature: voucher.signature().to_bytes().into(),
+            }),
+            [first, ..] => self.request(&abi::redeemBatchCall {
+                payee: first.channel().payee,
+                token: first.channel().token,
+                rows: pack_rows(vouchers)?.into(),
+            }),
+        };
+        Ok(self.chain.sign(request).await?)
+    }
+
+    /// Signs, without sending, a close: redeems `voucher`, if there is one to redeem, and gives the unused reservation
+    /// back to the payer. Only the payee can.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is reserved, or the chain does not answer.
+    pub async fn sign_close(
+        &self,
+        channel: &Channel,
+        voucher: Option<&AcceptedVoucher>,
+    ) -> Result<SignedTransaction, EscrowError> {
+        let (cumulative, signature) = voucher.map_or((Amount::ZERO, Bytes::new()), |voucher| {
+            (voucher.voucher().cumulative_amount, voucher.signature().to_bytes().into())
+        });
+        let channel = to_abi_channel(channel);
+        let request = self.request(&abi::closeCall { channel, cumulativeAmount: cumulative.base_units(), signature });
+        Ok(self.chain.sign(request).await?)
+    }
+
+    /// Starts a channel's exit delay. Only the payer can.
+    ///
+    /// # Errors
+    ///
+    /// If the transaction fails or the chain does not answer.
+    pub async fn request_close(&self, channel: &Channel) -> Result<Mined, EscrowError> {
+        self.send(abi::requestCloseCall { channel: to_abi_channel(channel) }).await
+    }
+
+    /// Gives the unused reservation back to the payer once the exit delay has run.
+    ///
+    /// # Errors
+    ///
+    /// If the transaction fails or the chain does not answer.
+    pub async fn finalize_close(&self, channel: &Channel) -> Result<Mined, EscrowError> {
+        self.send(abi::finalizeCloseCall { channel: to_abi_channel(channel) }).await
+    }
+
+    /// Takes money out of an account of the sender.
+    ///
+    /// # Errors
+    ///
+    /// If the transaction fails or the chain does not answer.
+    pub async fn withdraw(&self, account: &Account, amount: Amount, to: Address) -> Result<Mined, EscrowError> {
+        let amount = U256::from(amount.base_units());
+        self.send(abi::withdrawCall { account: to_abi_account(account), amount, to }).await
+    }
+
+    fn request(&self, call: &impl SolCall) -> TransactionRequest {
+        TransactionRequest::default().with_to(self.deployment.escrow).with_input(call.abi_encode())
+    }
+
+    async fn send(&self, call: impl SolCall) -> Result<Mined, EscrowError> {
+        Ok(self.chain.send(self.request(&call)).await?)
+    }
+
+    async fn read<C: SolCall>(&self, call: C, block: BlockNumberOrTag) -> Result<C::Return, EscrowError> {
+        let answer = self.chain.call(self.request(&call), block).await?;
+        C::abi_decode_returns(&answer).map_err(|error| EscrowError::Answer(error.to_string()))
+    }
+}
+
+fn to_abi_account(account: &Account) -> abi::Account {
+    abi::Account { payer: account.payer, authorizedSigner: account.authorized_signer, token: account.token }
+}
+
+fn to_abi_channel(channel: &Channel) -> abi::Channel {
+    abi::Channel {
+        payer: channel.payer,
+        payee: channel.payee,
+        token: channel.token,
+        salt: channel.salt,
+        authorizedSigner: channel.authorized_signer,
+    }
+}
+
+/// What a revert of the escrow means, in words, with the values in it.
+pub(crate) fn explain_revert(data: &[u8]) -> String {
+    use abi::EscrowErrors as Errors;
+    let Ok(error) = Errors::abi_decode(data) else { return explain_foreign_revert(data) };
+    match error {
+        Errors::InsufficientBalance(error) => {
+            format!("the account holds {}, less than the {} asked for", error.balance, error.requested)
+        }
+        Errors::NothingToRedeem(error) if error.cumulativeAmount.is_zero() => {
+            "no row of the batch would be paid".to_owned()
+        }
+        Errors::NothingToRedeem(error) => format!(
+            "a voucher for {} pays nothing: {} is redeemed already, or there is no money behind it",
+            error.cumulativeAmount, error.redeemed
+        ),
+        Errors::NothingReserved(_) => "nothing is reserved in this channel".to_owned(),
+        Errors::CloseAlreadyRequested(error) => {
+            format!("the channel's close is requested already and can be finalized from {}", error.closeAt)
+        }
+        Errors::CloseNotRequested(_) => "no close was requested for this channel".to_owned(),
+        Errors::ExitDelayRunning(error) => {
+            format!("the close can be finalized from {}, and now is {}", error.closeAt, error.timestamp)
+        }
+        Errors::NotPayer(error) => format!("only the payer {} may do this, not {}", error.payer, error.caller),
+        Errors::NotPayee(error) => format!("only the payee {} may do this, not {}", error.payee, error.caller),
+        Errors::TransferMismatch(error) => {
+            format!("the token delivered {} instead of {}", error.received, error.expected)
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// `Error(string)` of other contracts, or the bytes.
+fn explain_foreign_revert(data: &[u8]) -> String {
+    alloy::sol_types::decode_revert_reason(data)
+        .unwrap_or_else(|| format!("revert data {}", alloy::primitives::hex::encode_prefixed(data)))
+}

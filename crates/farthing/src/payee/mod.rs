@@ -1,0 +1,442 @@
+//! The side that is paid: verify a voucher, make it durable, serve; later redeem only the last one.
+//!
+//! [`Payee::accept`] is the path of every voucher: challenge and terms, then the signature, then the ledger, then the
+//! store. No call to the chain lies on it, except at the first contact with a channel.
+
+pub mod earnings;
+pub mod embedded;
+pub mod redeemer;
+pub mod store;
+pub mod views;
+pub mod watcher;
+mod writer;
+
+pub use embedded::EmbeddedStore;
+pub use redeemer::Redeemer;
+pub use store::{LedgerIdentity, PayeeStore, StoreError};
+pub use views::{ChainViews, FundsSource};
+pub use watcher::Watcher;
+
+use crate::clock;
+use crate::escrow::EscrowError;
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, CreditTerms, RequestId};
+use farthing_core::voucher::{Domain, VoucherSignature};
+use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
+use farthing_core::wire::credential::VoucherPayload;
+use farthing_core::wire::{
+    Challenge, ChallengeSecret, Credential, INTENT, METHOD, Problem, ProblemType, Receipt, SignedReceipt, WireError,
+};
+use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
+use std::sync::Arc;
+use store::{Entry, Outcome, PendingCharge};
+use views::AccountView;
+use writer::Writer;
+
+/// What an item costs, now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The item's path.
+    pub item: String,
+    /// Its price.
+    pub price: Amount,
+    /// Set if the item is served only against a reservation: the reservation that clients are asked for.
+    pub reservation_required: Option<Amount>,
+}
+
+/// An item sold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sale {
+    /// Proof for the payer.
+    pub receipt: SignedReceipt,
+    /// Whether the same request was charged before, and not again now.
+    pub again: bool,
+}
+
+/// How a payee sells.
+#[derive(Clone, Debug)]
+pub struct PayeeOptions {
+    /// Whose ledger it is.
+    pub identity: LedgerIdentity,
+    /// The escrow's exit delay in seconds.
+    pub exit_delay: u64,
+    /// The token that prices are in.
+    pub token: Token,
+    /// How much accounts may owe before redemption.
+    pub credit: CreditTerms,
+    /// How long a challenge is good, in seconds.
+    pub challenge_seconds: u64,
+    /// After how many seconds without a look at the chain credit stops.
+    pub stale_after_seconds: u64,
+}
+
+impl PayeeOptions {
+    /// A challenge is good for an hour unless told otherwise.
+    pub const CHALLENGE_SECONDS: u64 = 3_600;
+
+    /// Credit stops after two minutes without the chain unless told otherwise.
+    pub const STALE_AFTER_SECONDS: u64 = 120;
+}
+
+/// Thrown when a payee can't start or can't ask to be paid.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayeeError {
+    /// A challenge that can't be written.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread for the ledger.
+    #[error("no thread can be started for the ledger: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Thrown when a voucher was not accepted. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The credential is refused; the problem says why.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// The ledger could not be read or written, so nothing is served.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain did not answer at the first contact with a channel.
+    #[error(transparent)]
+    Chain(#[from] EscrowError),
+    /// The receipt could not be signed.
+    #[error("the receipt can't be signed: {0}")]
+    Receipt(String),
+}
+
+impl AcceptError {
+    fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Problem::new(kind, detail).into()
+    }
+
+    /// What the client is told. A store's or chain's own words stay in the log: they are not the client's business.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Problem(problem) => problem.as_ref().clone(),
+            Self::Store(_) | Self::Receipt(_) => {
+                Problem::new(ProblemType::Unavailable, "the payment could not be stored; nothing was charged")
+            }
+            Self::Chain(_) => Problem::new(ProblemType::Unavailable, "the chain does not answer; nothing was charged"),
+        }
+    }
+}
+
+impl From<Problem> for AcceptError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+/// A payee with its ledger. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Payee(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: PayeeOptions,
+    domain: Domain,
+    secret: ChallengeSecret,
+    receipt_key: PrivateKeySigner,
+    store: Arc<dyn PayeeStore>,
+    writer: Writer,
+    views: Arc<ChainViews>,
+    source: Arc<dyn FundsSource>,
+}
+
+/// A credential that was checked up to the signature.
+struct Checked {
+    voucher: VerifiedVoucher,
+    price: Amount,
+}
+
+impl Payee {
+    /// Starts a payee over a store. `receipt_key` signs receipts: the payee's own key.
+    ///
+    /// # Errors
+    ///
+    /// If no thread can be started for the ledger.
+    pub fn start(
+        options: PayeeOptions,
+        secret: ChallengeSecret,
+        receipt_key: PrivateKeySigner,
+        store: Arc<dyn PayeeStore>,
+        source: Arc<dyn FundsSource>,
+    ) -> Result<Self, PayeeError> {
+        let deployment = options.identity.deployment;
+        let writer = Writer::start(Arc::clone(&store))?;
+        let views = Arc::new(ChainViews::new(deployment));
+        let domain = Domain::new(deployment);
+        Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source })))
+    }
+
+    /// Who is paid.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.0.options.identity.payee
+    }
+
+    /// The token that prices are in.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.0.options.token
+    }
+
+    /// What it knows of the chain; the watcher keeps it current.
+    #[must_use]
+    pub fn views(&self) -> &Arc<ChainViews> {
+        &self.0.views
+    }
+
+    /// The ledger, to read.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn PayeeStore> {
+        &self.0.store
+    }
+
+    /// The domain that vouchers and receipts are signed in.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.0.domain
+    }
+
+    /// Chain, escrow and token as challenges name them, without an item.
+    #[must_use]
+    pub fn method_details(&self) -> MethodDetails {
+        let options = &self.0.options;
+        MethodDetails {
+            chain_id: options.identity.deployment.chain_id,
+            escrow_contract: options.identity.deployment.escrow,
+            exit_delay: options.exit_delay,
+            item: String::new(),
+            symbol: options.token.symbol.clone(),
+            decimals: options.token.decimals,
+            dollar: options.token.dollar,
+            reservation: None,
+        }
+    }
+
+    /// Asks to be paid for an item.
+    ///
+    /// # Errors
+    ///
+    /// If the challenge can't be written.
+    pub fn challenge(&self, realm: &str, quote: &Quote, description: Option<String>) -> Result<Challenge, PayeeError> {
+        let identity = &self.0.options.identity;
+        let request = SessionRequest {
+            amount: quote.price,
+            unit_type: "item".to_owned(),
+            currency: identity.token,
+            recipient: identity.payee,
+            suggested_deposit: quote.reservation_required,
+            method_details: MethodDetails {
+                item: quote.item.clone(),
+                reservation: quote.reservation_required,
+                ..self.method_details()
+            },
+        };
+        let expires = clock::now().plus_seconds(self.0.options.challenge_seconds);
+        Ok(Challenge::issue(&self.0.secret, realm, &request, expires, description)?)
+    }
+
+    /// Takes a credential for a request and charges the item. When it returns, the charge is durable, and the content
+    /// may be served.
+    ///
+    /// Charged is the quote's price; or the amount of the challenge, if that was for the same item, is lower and has
+    /// not expired. A retry of the same request with the same voucher is answered again and not charged again.
+    ///
+    /// # Errors
+    ///
+    /// If the credential is refused or the charge can't be stored; then nothing has changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the item may be charged all the same; the same credential is then served when it comes again.
+    pub async fn accept(
+        &self,
+        realm: &str,
+        credential: &Credential,
+        request: RequestId,
+        quote: &Quote,
+    ) -> Result<Sale, AcceptError> {
+        let now = clock::now();
+        let checked = self.check(realm, credential, quote, now)?;
+        let account = self.account_view(checked.voucher.channel()).await?;
+        let pending = PendingCharge {
+            voucher: checked.voucher,
+            request: ChargeRequest {
+                price: checked.price,
+                item: quote.item.clone(),
+                request,
+                reservation_required: quote.reservation_required.is_some(),
+                at: now,
+            },
+            account,
+            stale: now.seconds_since(self.0.views.seen_at()) > self.0.options.stale_after_seconds,
+            credit: self.0.options.credit,
+        };
+        match self.0.writer.write(Entry::Charge(Box::new(pending))).await? {
+            Outcome::Charged { books, charge, again } => {
+                let receipt = self.receipt(credential, &books, &charge)?;
+                Ok(Sale { receipt, again })
+            }
+            Outcome::Refused(refusal) => Err(Problem::from(&refusal).into()),
+            Outcome::Noted => Err(StoreError::Closed.into()),
+        }
+    }
+
+    /// The sale that a credential's voucher has already paid for this very request, if there is one. Charges nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the credential is refused or the ledger can't be read.
+    pub async fn sale(
+        &self,
+        realm: &str,
+        credential: &Credential,
+        request: RequestId,
+        quote: &Quote,
+    ) -> Result<Option<Sale>, AcceptError> {
+        let checked = self.check(realm, credential, quote, clock::now())?;
+        let voucher = checked.voucher.voucher();
+        let charge = self.0.store.charge(voucher.channel_id, voucher.cumulative_amount)?;
+        let books = self.0.store.books(voucher.channel_id)?;
+        match charge.zip(books).filter(|(charge, _)| charge.request == request) {
+            Some((charge, books)) => {
+                let receipt = self.receipt(credential, &books, &charge)?;
+                Ok(Some(Sale { receipt, again: true }))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Everything that is checked before the ledger is looked at, the cheap things first and the signature last.
+    fn check(
+        &self,
+        realm: &str,
+        credential: &Credential,
+        quote: &Quote,
+        now: Timestamp,
+    ) -> Result<Checked, AcceptError> {
+        let (challenge, payload) = (&credential.challenge, &credential.payload);
+        if challenge.method != METHOD || challenge.intent != INTENT || payload.action != VoucherPayload::ACTION {
+            let detail = format!("this server takes {METHOD}/{INTENT} with action voucher");
+            return Err(AcceptError::new(ProblemType::MethodUnsupported, detail));
+        }
+        let asked = self.check_challenge(realm, challenge, now)?;
+        let same_item = asked.method_details.item == quote.item;
+        let price = if same_item { asked.amount.min(quote.price) } else { quote.price };
+        let agreed = payload.amount.unwrap_or(asked.amount);
+        if agreed < price {
+            let detail = format!("the item costs {price}, and {agreed} was agreed to");
+            let problem = Problem::new(ProblemType::PaymentInsufficient, detail);
+            return Err(problem.with("price", &price).with("amount", &agreed).into());
+        }
+        let channel = self.terms(payload)?;
+        let voucher = payload.signed_voucher().verify(&self.0.domain, &channel);
+        Ok(Checked { voucher: voucher.map_err(|error| Problem::from(&error))?, price })
+    }
+
+    /// The challenge must be one that this payee issued, for this realm, and not long ago.
+    fn check_challenge(
+        &self,
+        realm: &str,
+        challenge: &Challenge,
+        now: Timestamp,
+    ) -> Result<SessionRequest, AcceptError> {
+        let malformed = |error: WireError| AcceptError::new(ProblemType::MalformedCredential, error.to_string());
+        if challenge.realm != realm || !challenge.is_issued_by(&self.0.secret) {
+            return Err(AcceptError::new(ProblemType::InvalidChallenge, "the challenge is not of this server"));
+        }
+        if challenge.expires_at().map_err(malformed)?.is_some_and(|expires| expires < now) {
+            return Err(AcceptError::new(ProblemType::PaymentExpired, "the challenge has expired; take a fresh one"));
+        }
+        let asked = challenge.session_request().map_err(malformed)?;
+        let identity = &self.0.options.identity;
+        // Issued by us, but perhaps before the creator moved to another escrow or token.
+        let same = asked.deployment() == identity.deployment
+            && asked.currency == identity.token
+            && asked.recipient == identity.payee;
+        if !same {
+            let detail = "escrow, token or payee have changed since; take a fresh challenge";
+            return Err(AcceptError::new(ProblemType::InvalidChallenge, detail));
+        }
+        Ok(asked)
+    }
+
+    /// The channel's terms: sent along and proven by the id, or known from an earlier voucher.
+    fn terms(&self, payload: &VoucherPayload) -> Result<Channel, AcceptError> {
+        let identity = &self.0.options.identity;
+        if let Some(terms) = &payload.terms {
+            let channel = terms.channel(identity.payee, identity.token);
+            if channel.id(&identity.deployment) != payload.channel_id {
+                let detail = format!(
+                    "the terms are not those of channel {} to payee {} in {}",
+                    payload.channel_id, identity.payee, identity.deployment
+                );
+                return Err(AcceptError::new(ProblemType::VerificationFailed, detail));
+            }
+            return Ok(channel);
+        }
+        let books = self.0.store.books(payload.channel_id)?;
+        books.map(|books| books.channel).ok_or_else(|| {
+            AcceptError::new(ProblemType::ChannelNotFound, "this channel is not known here; send its terms along")
+        })
+    }
+
+    /// The account behind a channel as the watcher knows it, or, at first contact, as the chain says. Only a voucher
+    /// with a good signature gets here, so nobody can make this payee ask the chain about channels at will.
+    async fn account_view(&self, channel: &Channel) -> Result<Arc<AccountView>, AcceptError> {
+        if let Some(view) = self.0.views.account_of(channel) {
+            return Ok(view);
+        }
+        let reading = self.0.source.funds_of(channel).await?;
+        self.0.views.enter(channel, &reading);
+        self.0.views.account_of(channel).ok_or_else(|| StoreError::Closed.into())
+    }
+
+    fn receipt(
+        &self,
+        credential: &Credential,
+        books: &ChannelBooks,
+        charge: &Charge,
+    ) -> Result<SignedReceipt, AcceptError> {
+        let channel_id = books.channel.id(&self.0.options.identity.deployment);
+        let (method, intent, status) = Receipt::names();
+        let receipt = Receipt {
+            method,
+            intent,
+            status,
+            timestamp: charge.at,
+            reference: channel_id,
+            challenge_id: credential.challenge.id.clone(),
+            channel_id,
+            cumulative_amount: charge.cumulative_amount,
+            accepted_cumulative: books.accepted,
+            spent: books.spent,
+            item: charge.item.clone(),
+            price: charge.price,
+        };
+        let failed = |error: String| AcceptError::Receipt(error);
+        let signature = self.0.receipt_key.sign_hash_sync(&receipt.digest(&self.0.domain));
+        let signature = signature.map_err(|error| failed(error.to_string()))?;
+        let signature = VoucherSignature::from_bytes(&signature.as_bytes());
+        Ok(SignedReceipt { receipt, signature: signature.map_err(|error| failed(error.to_string()))? })
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.0.writer
+    }
+
+    pub(crate) fn source(&self) -> &Arc<dyn FundsSource> {
+        &self.0.source
+    }
+}

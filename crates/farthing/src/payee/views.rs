@@ -1,0 +1,124 @@
+//! What the payee knows of the chain: the money behind its channels, as of the watcher's last look.
+//!
+//! Vouchers are judged against these views, so that none of them waits for the chain. An account enters at first
+//! contact; from then on the [watcher](super::watcher) keeps it current.
+
+use crate::escrow::{Escrow, EscrowError, Funds};
+use alloy::eips::BlockNumberOrTag;
+use farthing_core::ledger::{ChannelFunds, ChannelView};
+use farthing_core::{AccountId, Amount, Channel, ChannelId, Deployment, Timestamp};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// One account and its channels to this payee.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountView {
+    /// The account's balance at the head.
+    pub balance: Amount,
+    /// Its channels here.
+    pub channels: BTreeMap<ChannelId, (Channel, ChannelView)>,
+}
+
+/// One look at the money behind a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// At the head of the chain.
+    pub head: Funds,
+    /// At the last final block.
+    pub confirmed: ChannelFunds,
+}
+
+/// A boxed future, so that a source can be chosen at run time.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where readings come from: an [`Escrow`] on a chain, or in tests something that misbehaves on purpose.
+pub trait FundsSource: fmt::Debug + Send + Sync {
+    /// Reads the money behind a channel.
+    fn funds_of<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<Reading, EscrowError>>;
+}
+
+impl FundsSource for Escrow {
+    fn funds_of<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<Reading, EscrowError>> {
+        Box::pin(async move {
+            let (head, confirmed) = tokio::join!(
+                Self::funds_of(self, channel, BlockNumberOrTag::Latest),
+                Self::funds_of(self, channel, BlockNumberOrTag::Finalized),
+            );
+            let confirmed = match confirmed {
+                Ok(funds) => funds.channel,
+                // The escrow is younger than the last final block: nothing in it is final.
+                Err(EscrowError::NoCode { .. }) => ChannelFunds::default(),
+                Err(error) => return Err(error),
+            };
+            Ok(Reading { head: head?, confirmed })
+        })
+    }
+}
+
+/// All views, and when the chain was last seen.
+#[derive(Debug)]
+pub struct ChainViews {
+    deployment: Deployment,
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    accounts: HashMap<AccountId, Arc<AccountView>>,
+    seen_at: Timestamp,
+}
+
+impl ChainViews {
+    /// No views yet.
+    #[must_use]
+    pub fn new(deployment: Deployment) -> Self {
+        let never = Timestamp::from_unix_seconds(0);
+        Self { deployment, inner: RwLock::new(Inner { accounts: HashMap::new(), seen_at: never }) }
+    }
+
+    /// The account behind a channel, if both are known.
+    #[must_use]
+    pub fn account_of(&self, channel: &Channel) -> Option<Arc<AccountView>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let view = inner.accounts.get(&channel.account().id())?;
+        view.channels.contains_key(&channel.id(&self.deployment)).then(|| Arc::clone(view))
+    }
+
+    /// Enters what was read.
+    pub fn enter(&self, channel: &Channel, reading: &Reading) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let view = Arc::make_mut(inner.accounts.entry(channel.account().id()).or_default());
+        view.balance = reading.head.account_balance;
+        let channel_view = ChannelView { head: reading.head.channel, confirmed: reading.confirmed };
+        view.channels.insert(channel.id(&self.deployment), (*channel, channel_view));
+    }
+
+    /// The channels of an account.
+    #[must_use]
+    pub fn channels_of(&self, account: AccountId) -> Vec<Channel> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let view = inner.accounts.get(&account);
+        view.map(|view| view.channels.values().map(|(channel, _)| *channel).collect()).unwrap_or_default()
+    }
+
+    /// All accounts and, of each, the ids of its channels.
+    #[must_use]
+    pub fn accounts(&self) -> HashMap<AccountId, Vec<ChannelId>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.accounts.iter().map(|(id, view)| (*id, view.channels.keys().copied().collect())).collect()
+    }
+
+    /// The chain was reached just now.
+    pub fn note_seen(&self, now: Timestamp) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).seen_at = now;
+    }
+
+    /// When the chain was last reached.
+    #[must_use]
+    pub fn seen_at(&self) -> Timestamp {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).seen_at
+    }
+}

@@ -1,0 +1,196 @@
+//! Keeps the payee's views of the chain current: one look at every new block, and only at accounts it touched.
+//!
+//! Deposits and withdrawals, redemptions and close requests count from the head; reservations and redemptions count as
+//! good news when they are final.
+
+use super::store::Entry;
+use super::{Payee, StoreError};
+use crate::chain::ChainError;
+use crate::clock;
+use crate::escrow::bindings::Escrow as abi;
+use crate::escrow::{Escrow, EscrowError};
+use alloy::eips::BlockNumberOrTag;
+use alloy::primitives::{Address, B256};
+use alloy::providers::Provider;
+use alloy::rpc::types::{Filter, Log};
+use alloy::sol_types::SolEvent;
+use farthing_core::{Account, AccountId, ChannelId};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// The most blocks that one `eth_getLogs` asks for; public RPCs refuse more.
+const LOG_RANGE_MAX: u64 = 1_000;
+
+/// A gap of more blocks than this is not replayed: reading every account anew is cheaper.
+const CATCH_UP_MAX: u64 = 50_000;
+
+/// Thrown when a look at the chain fails. The views stay as they are and age.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// The chain.
+    #[error(transparent)]
+    Escrow(#[from] EscrowError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ChainError> for WatchError {
+    fn from(error: ChainError) -> Self {
+        Self::Escrow(error.into())
+    }
+}
+
+/// Watches one escrow for one payee.
+#[derive(Debug)]
+pub struct Watcher {
+    payee: Payee,
+    escrow: Escrow,
+    last: Option<(u64, B256)>,
+    /// Accounts that changed in a block that is not final yet: they are read again until it is.
+    unsettled: HashMap<AccountId, u64>,
+}
+
+impl Watcher {
+    /// Begins to watch. Channels that the ledger knows are looked at in the first step.
+    #[must_use]
+    pub fn new(payee: Payee, escrow: Escrow) -> Self {
+        Self { payee, escrow, last: None, unsettled: HashMap::new() }
+    }
+
+    /// Looks at the chain every `interval` until the future is dropped. A failed look is logged and tried again.
+    pub async fn run(mut self, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.step().await {
+                let age = clock::now().seconds_since(self.payee.views().seen_at());
+                tracing::warn!(%error, age, "the chain can't be watched; credit stops when the view is too old");
+            }
+        }
+    }
+
+    /// One look: finds what new blocks touched and reads that anew.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer or the store fails; the next step makes up for it.
+    pub async fn step(&mut self) -> Result<(), WatchError> {
+        let chain = self.escrow.chain();
+        let head = chain.block(BlockNumberOrTag::Latest).await?;
+        let head = head.ok_or_else(|| EscrowError::Answer("no latest block".to_owned()))?;
+        let confirmed = chain.block(BlockNumberOrTag::Finalized).await?.map_or(0, |(number, _)| number);
+        let touched = match self.last {
+            None => {
+                self.enter_known_channels().await?;
+                self.all_accounts()
+            }
+            Some(last) if last == head => HashSet::new(),
+            Some(last) if self.is_continued(last, head).await? => self.touched(last.0, head.0).await?,
+            // The chain we knew is not the chain there is: nothing that was seen can be relied on.
+            Some(_) => self.all_accounts(),
+        };
+        self.unsettled.extend(touched.into_iter().map(|account| (account, head.0)));
+        let unsettled: Vec<AccountId> = self.unsettled.keys().copied().collect();
+        for account in unsettled {
+            self.refresh(account).await?;
+        }
+        self.unsettled.retain(|_, block| *block > confirmed);
+        self.last = Some(head);
+        self.payee.views().note_seen(clock::now());
+        Ok(())
+    }
+
+    /// Looks at channels that were charged in an earlier run and are not paid: a payer may be leaving.
+    async fn enter_known_channels(&self) -> Result<(), WatchError> {
+        for (_, books) in self.payee.store().all_books()? {
+            if books.due() > books.redeemed && self.payee.views().account_of(&books.channel).is_none() {
+                let reading = self.payee.source().funds_of(&books.channel).await?;
+                self.payee.views().enter(&books.channel, &reading);
+            }
+        }
+        Ok(())
+    }
+
+    fn all_accounts(&self) -> HashSet<AccountId> {
+        self.payee.views().accounts().into_keys().collect()
+    }
+
+    /// Whether the block seen last is still part of the chain, and near enough to go on from.
+    async fn is_continued(&self, last: (u64, B256), head: (u64, B256)) -> Result<bool, WatchError> {
+        if head.0 <= last.0 || head.0 - last.0 > CATCH_UP_MAX {
+            return Ok(false);
+        }
+        let there = self.escrow.chain().block(BlockNumberOrTag::Number(last.0)).await?;
+        Ok(there == Some(last))
+    }
+
+    /// The accounts of ours that the escrow's events name, in the blocks after `from` up to `to`.
+    async fn touched(&self, from: u64, to: u64) -> Result<HashSet<AccountId>, WatchError> {
+        let accounts = self.payee.views().accounts();
+        let channels: HashMap<ChannelId, AccountId> = accounts
+            .iter()
+            .flat_map(|(account, channels)| channels.iter().map(|channel| (*channel, *account)))
+            .collect();
+        let mut touched = HashSet::new();
+        let mut first = from + 1;
+        while first <= to {
+            let last = to.min(first + (LOG_RANGE_MAX - 1));
+            let filter = Filter::new().address(self.escrow.deployment().escrow).from_block(first).to_block(last);
+            let chain = self.escrow.chain();
+            let logs = chain.provider().get_logs(&filter).await.map_err(|error| chain.error(&error))?;
+            for named in logs.iter().flat_map(named_ids) {
+                let account = channels.get(&ChannelId(named)).copied().unwrap_or(AccountId(named));
+                if accounts.contains_key(&account) {
+                    touched.insert(account);
+                }
+            }
+            first = last + 1;
+        }
+        Ok(touched)
+    }
+
+    /// Reads an account and its channels anew, and writes down what was finally redeemed.
+    async fn refresh(&self, account: AccountId) -> Result<(), WatchError> {
+        for channel in self.payee.views().channels_of(account) {
+            let reading = self.payee.source().funds_of(&channel).await?;
+            self.payee.views().enter(&channel, &reading);
+            let channel_id = channel.id(&self.escrow.deployment());
+            let redeemed = reading.confirmed.redeemed;
+            let known = self.payee.store().books(channel_id)?;
+            if known.is_some_and(|books| books.redeemed < redeemed) {
+                self.payee.writer().write(Entry::Redeemed { channel_id, redeemed }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The account and channel ids that an event names: in its topics, or, of a batch and a reservation, in its data.
+fn named_ids(log: &Log) -> Vec<B256> {
+    let mut named = log.topics().get(1..).unwrap_or_default().to_vec();
+    if let Ok(event) = abi::BatchRedeemed::decode_log(&log.inner) {
+        named.extend(batch_accounts(event.token, &event.entries));
+    } else if let Ok(event) = abi::Reserved::decode_log(&log.inner) {
+        let account = Account { payer: event.payer, authorized_signer: event.authorizedSigner, token: event.token };
+        named.push(account.id().0);
+    }
+    named
+}
+
+/// The accounts of a batch's entries: each is `flags (1) | payer (20) | redeemed (13) | signer (20, if flag 1) | salt
+/// (32, if flag 2)`.
+fn batch_accounts(token: Address, mut entries: &[u8]) -> Vec<B256> {
+    let mut accounts = Vec::new();
+    while let (Some(flags), Some(payer)) = (entries.first(), entries.get(1..21)) {
+        let payer = Address::from_slice(payer);
+        let (signer_length, salt_length) = (usize::from(flags & 1) * 20, usize::from(flags >> 1 & 1) * 32);
+        let signer = entries.get(34..34 + signer_length).filter(|signer| signer.len() == 20);
+        let authorized_signer = signer.map_or(payer, Address::from_slice);
+        accounts.push(Account { payer, authorized_signer, token }.id().0);
+        entries = entries.get(34 + signer_length + salt_length..).unwrap_or_default();
+    }
+    accounts
+}
