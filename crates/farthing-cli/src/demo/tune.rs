@@ -529,7 +529,7 @@ impl Voice {
         if line.rest.next_if_eq(&'[').is_none() {
             return Ok(vec![self.read_pitch(header, line)?]);
         }
-        let mut pitches = Vec::new();
+        let mut pitches = vec![self.read_pitch(header, line)?];
         while line.rest.next_if_eq(&']').is_none() {
             pitches.push(self.read_pitch(header, line)?);
         }
@@ -779,9 +779,9 @@ mod tests {
             symphonia::default::get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()).unwrap();
         let mut samples = Vec::new();
         while let Some(packet) = format.next_packet().unwrap() {
-            let decoded = decoder.decode(&packet).unwrap();
-            let mut chunk = vec![f32::MID; decoded.samples_interleaved()];
-            decoded.copy_to_slice_interleaved(&mut chunk);
+            let sound = decoder.decode(&packet).unwrap();
+            let mut chunk = vec![f32::MID; sound.samples_interleaved()];
+            sound.copy_to_slice_interleaved(&mut chunk);
             samples.extend(chunk);
         }
         (parameters.sample_rate.unwrap(), samples)
@@ -922,6 +922,7 @@ mod tests {
         assert_eq!(error("K:C\n(3CDE\n"), "line 2: unexpected `3`");
         assert_eq!(error("K:C\nC^\n"), "line 2: ends in the middle of a note");
         assert_eq!(error("K:C\n[CE\n"), "line 2: ends in the middle of a note");
+        assert_eq!(error("K:C\n[]2\n"), "line 2: unexpected `]`");
         assert_eq!(error("K:C\nC/7\n"), "line 2: note length 1/7 can't be played");
         assert_eq!(error("K:C\nC0\n"), "line 2: note length 0/1 can't be played");
         assert_eq!(error("K:C\nC,,,,,\n"), "line 2: `C` is off the keyboard");
