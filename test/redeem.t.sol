@@ -27,9 +27,9 @@ contract RedeemTest is Base {
         fund(sessionChannel, 10, 10);
         fund(dollarChannel, 10, 10);
         expectInvalidSignature(sessionChannel, 5);
-        escrow.redeem(sessionChannel, 5, signAs(payerKey, sessionChannel, 5));
+        escrow.redeem(sessionChannel, 5, signAs(keyOf(payer), sessionChannel, 5));
         expectInvalidSignature(dollarChannel, 5);
-        escrow.redeem(dollarChannel, 5, signAs(sessionKey, dollarChannel, 5));
+        escrow.redeem(dollarChannel, 5, signAs(keyOf(session), dollarChannel, 5));
     }
 
     /// Failure 5: a channel that names no signer is not signed by whoever recovers to zero.

@@ -240,7 +240,7 @@ contract RedeemBatchTest is Base {
             Channel memory channel = channels[draw(seed, i + 20) % channels.length];
             uint256 amount = draw(seed, i + 40) % 300;
             bool forged = draw(seed, i + 60) % 4 == 0;
-            uint256 key = forged ? payeeKey : keyOf(channel.authorizedSigner);
+            uint256 key = forged ? keyOf(payee) : keyOf(channel.authorizedSigner);
             bytes memory signature = signAs(key, channel, amount);
             rows = bytes.concat(rows, rowWith(channel, amount, signature));
             try escrow.redeem(channel, uint128(amount), signature) returns (uint256 paid) {

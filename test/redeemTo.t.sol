@@ -34,7 +34,7 @@ contract RedeemToTest is Base {
     /// A payee can't pay itself with a voucher of its own.
     function test_RevertWhen_PayeeSigned() external {
         fund(dollarChannel, 0, 10);
-        bytes memory signature = signAs(payeeKey, dollarChannel, 5);
+        bytes memory signature = signAs(keyOf(payee), dollarChannel, 5);
         bytes32 digest = digestOf(dollarChannel, 5);
         vm.prank(payee);
         vm.expectRevert(abi.encodeWithSelector(IEscrow.InvalidSignature.selector, digest, payer));
