@@ -1,0 +1,265 @@
+//! The ledger's rules, as properties over random histories, with a reference model beside it.
+
+use farthing_core::ledger::{
+    Acceptance, AccountPosition, ChannelBooks, ChannelFunds, ChannelView, Charge, ChargeRequest, CreditTerms, Refusal,
+    RequestId, accept, is_redeemable,
+};
+use farthing_core::voucher::Domain;
+use farthing_core::{
+    Address, Amount, B256, Channel, Deployment, Timestamp, VerifiedVoucher, Voucher, VoucherSignature,
+};
+use k256::ecdsa::SigningKey;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const ENOUGH: Amount = Amount::new(1 << 100);
+
+fn key() -> SigningKey {
+    SigningKey::from_slice(&[7; 32]).unwrap()
+}
+
+fn domain() -> Domain {
+    Domain::new(Deployment { chain_id: 31337, escrow: Address::repeat_byte(0x33) })
+}
+
+fn channel() -> Channel {
+    Channel {
+        payer: Address::repeat_byte(1),
+        payee: Address::repeat_byte(2),
+        token: Address::ZERO,
+        salt: B256::ZERO,
+        authorized_signer: Address::from_private_key(&key()),
+    }
+}
+
+fn voucher(cumulative: u128) -> VerifiedVoucher {
+    let channel_id = channel().id(domain().deployment());
+    let voucher = Voucher { channel_id, cumulative_amount: Amount::new(cumulative) };
+    let digest = voucher.digest(&domain());
+    let (signature, recovery) = key().sign_prehash_recoverable(digest.as_slice()).unwrap();
+    let mut bytes = signature.to_bytes().to_vec();
+    bytes.push(27 + recovery.to_byte());
+    let signature = VoucherSignature::from_bytes(&bytes).unwrap();
+    voucher.with_signature(signature).verify(&domain(), &channel()).unwrap()
+}
+
+fn request(price: u128, path: &str) -> ChargeRequest {
+    ChargeRequest {
+        price: Amount::new(price),
+        item: path.to_owned(),
+        request: RequestId::new("GET", path),
+        reservation_required: false,
+        at: Timestamp::from_unix_seconds(1_800_000_000),
+    }
+}
+
+fn generous() -> AccountPosition {
+    AccountPosition {
+        balance: ENOUGH,
+        channel: ChannelView::default(),
+        other_exposure: Amount::ZERO,
+        redeemed: Amount::ZERO,
+        strangers_today: Amount::ZERO,
+        stale: false,
+        credit: CreditTerms { limit: ENOUGH, first: Some(ENOUGH), strangers_per_day: ENOUGH },
+    }
+}
+
+fn reserved(amount: u128) -> ChannelFunds {
+    ChannelFunds { reserved: Amount::new(amount), ..ChannelFunds::default() }
+}
+
+/// One channel's ledger in memory, driven by the rules under test.
+struct Ledger {
+    books: ChannelBooks,
+    charges: BTreeMap<Amount, Charge>,
+}
+
+impl Ledger {
+    fn new() -> Self {
+        Self { books: ChannelBooks::new(channel()), charges: BTreeMap::new() }
+    }
+
+    fn accept(
+        &mut self,
+        cumulative: u128,
+        request: &ChargeRequest,
+        position: &AccountPosition,
+    ) -> Result<bool, Refusal> {
+        let existing = self.charges.get(&Amount::new(cumulative));
+        match accept(&voucher(cumulative), request, &self.books, existing, position)? {
+            Acceptance::Again { .. } => Ok(false),
+            Acceptance::Charged { books, charge, .. } => {
+                self.books = books;
+                self.charges.insert(charge.cumulative_amount, charge);
+                Ok(true)
+            }
+        }
+    }
+
+    fn redeemable(&self) -> Option<Amount> {
+        self.charges.values().rev().find(|charge| is_redeemable(&self.books, charge)).map(|c| c.cumulative_amount)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Failure 18: of eight parallel requests seven failed. Here any order of an honest payer's vouchers is fine.
+    #[test]
+    fn vouchers_of_parallel_requests_succeed_in_any_order(
+        (prices, order) in proptest::collection::vec(1..1000_u128, 1..8)
+            .prop_flat_map(|prices| { let count = prices.len(); (Just(prices), Just((0..count).collect::<Vec<_>>()).prop_shuffle()) })
+    ) {
+        let mut ledger = Ledger::new();
+        // A voucher counts for its own price only if those below it may still come: each is charged its own price.
+        let cumulative: Vec<u128> = prices.iter().scan(0, |sum, price| { *sum += price; Some(*sum) }).collect();
+        for &index in &order {
+            let item = format!("/{index}");
+            prop_assert_eq!(ledger.accept(cumulative[index], &request(prices[index], &item), &generous()), Ok(true));
+            prop_assert!(ledger.books.spent <= ledger.books.accepted);
+        }
+        let total = Amount::new(cumulative[cumulative.len() - 1]);
+        prop_assert_eq!(ledger.books.spent, total);
+        prop_assert_eq!(ledger.redeemable(), Some(total));
+    }
+
+    /// Failures 11, 12: whatever comes, in whatever order: totals only grow, nothing is charged twice, nothing is
+    /// charged beyond what was promised, a refusal changes nothing, and no voucher above what is due is redeemed.
+    #[test]
+    fn totals_only_grow_and_never_pass_what_was_promised(
+        history in proptest::collection::vec((0..40_u128, 0..12_u128, 0..6_usize), 1..40)
+    ) {
+        let mut ledger = Ledger::new();
+        let mut model: BTreeMap<u128, (usize, u128)> = BTreeMap::new();
+        for (cumulative, price, item) in history {
+            let before = ledger.books;
+            let result = ledger.accept(cumulative, &request(price, &format!("/{item}")), &generous());
+            // The reference model: ids pay once, for one item, and the sum stays under the highest promise.
+            let highest = model.keys().max().copied().unwrap_or(0);
+            let spent: u128 = model.values().map(|(_, price)| price).sum();
+            match model.get(&cumulative) {
+                Some((paid, _)) if *paid == item => prop_assert_eq!(result, Ok(false)),
+                Some(_) => { let already = matches!(result, Err(Refusal::AlreadyCharged { .. })); prop_assert!(already); }
+                None if spent + price <= highest.max(cumulative) => {
+                    prop_assert_eq!(result, Ok(true));
+                    model.insert(cumulative, (item, price));
+                }
+                None => {
+                    let underpaid = matches!(result, Err(Refusal::Underpaid { .. }));
+                    prop_assert!(underpaid);
+                    prop_assert_eq!(before, ledger.books);
+                }
+            }
+            prop_assert!(ledger.books.accepted >= before.accepted && ledger.books.spent >= before.spent);
+            prop_assert!(ledger.books.spent <= ledger.books.accepted);
+            prop_assert!(ledger.redeemable().is_none_or(|amount| amount <= ledger.books.spent));
+        }
+        let spent: u128 = model.values().map(|(_, price)| price).sum();
+        prop_assert_eq!(ledger.books.spent, Amount::new(spent));
+    }
+
+    /// Failures 12, 27: what is owed without guarantee never passes the balance or the credit.
+    #[test]
+    fn unsecured_debt_never_passes_balance_or_credit(
+        prices in proptest::collection::vec(1..50_u128, 1..20),
+        balance in 0..300_u128, limit in 0..300_u128, first in 0..300_u128, reservation in 0..300_u128,
+        other in 0..100_u128, close_requested: bool,
+    ) {
+        let mut position = generous();
+        position.balance = Amount::new(balance);
+        position.other_exposure = Amount::new(other);
+        position.credit.limit = Amount::new(limit);
+        position.credit.first = Some(Amount::new(first));
+        let mut funds = reserved(reservation);
+        funds.close_at = close_requested.then(|| Timestamp::from_unix_seconds(1));
+        position.channel = ChannelView { head: funds, confirmed: reserved(reservation) };
+        let guaranteed = if close_requested { 0 } else { reservation };
+        let mut ledger = Ledger::new();
+        let mut cumulative = 0;
+        for (index, price) in prices.into_iter().enumerate() {
+            cumulative += price;
+            if ledger.accept(cumulative, &request(price, &format!("/{index}")), &position) != Ok(true) {
+                cumulative -= price;
+            }
+            let unsecured = ledger.books.spent.base_units().saturating_sub(guaranteed);
+            prop_assert!(unsecured == 0 || unsecured + other <= balance.min(limit).min(first));
+        }
+    }
+}
+
+/// Failure 12: two hundred copies of one voucher on one item are one charge; on two hundred items they buy one.
+#[test]
+fn copies_of_one_voucher_buy_one_item() {
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.accept(10, &request(10, "/song"), &generous()), Ok(true));
+    for _ in 0..199 {
+        assert_eq!(ledger.accept(10, &request(10, "/song"), &generous()), Ok(false));
+    }
+    for index in 0..200 {
+        let refused = ledger.accept(10, &request(10, &format!("/other/{index}")), &generous());
+        assert!(matches!(refused, Err(Refusal::AlreadyCharged { .. })), "{refused:?}");
+    }
+    assert_eq!(ledger.books.spent, Amount::new(10));
+}
+
+#[test]
+fn an_account_never_seen_is_trusted_with_one_item_and_more_once_it_was_redeemed_from() {
+    let mut position = generous();
+    position.credit = CreditTerms { limit: Amount::new(100), first: None, strangers_per_day: ENOUGH };
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.accept(10, &request(10, "/1"), &position), Ok(true));
+    let refused = ledger.accept(20, &request(10, "/2"), &position);
+    assert_eq!(refused, Err(Refusal::CreditExhausted { required: Amount::new(20), allowance: Amount::new(10) }));
+    // Redeemed and final: ten more are owed by then, and twice what was redeemed may be.
+    ledger.books.note_redeemed(Amount::new(10));
+    position.redeemed = Amount::new(10);
+    let redeemed = ChannelFunds { redeemed: Amount::new(10), ..ChannelFunds::default() };
+    position.channel = ChannelView { head: redeemed, confirmed: redeemed };
+    for (cumulative, expected) in [(20, true), (30, true), (40, false)] {
+        let accepted = ledger.accept(cumulative, &request(10, &format!("/{cumulative}")), &position);
+        assert_eq!(accepted.is_ok(), expected, "{cumulative}");
+    }
+}
+
+/// Failure 12: an unconfirmed reservation is no guarantee; neither is one whose close is requested (failure 27).
+#[test]
+fn a_reservation_counts_when_it_is_final_and_not_once_its_close_is_requested() {
+    let mut position = generous();
+    position.balance = Amount::ZERO;
+    let mut asked = request(10, "/song");
+    asked.reservation_required = true;
+    position.channel = ChannelView { head: reserved(100), confirmed: reserved(0) };
+    let refused = Ledger::new().accept(10, &asked, &position);
+    assert_eq!(refused, Err(Refusal::ReservationRequired { required: Amount::new(10), reserved: Amount::ZERO }));
+    position.channel = ChannelView { head: reserved(100), confirmed: reserved(100) };
+    assert_eq!(Ledger::new().accept(10, &asked, &position), Ok(true));
+    position.channel.head.close_at = Some(Timestamp::from_unix_seconds(9));
+    assert_eq!(Ledger::new().accept(10, &asked, &position), Err(Refusal::CloseRequested));
+}
+
+/// Failures 17, 28: what counts is the account, over all its channels, as it is now.
+#[test]
+fn a_withdrawn_account_a_spent_day_and_a_stale_view_get_no_credit() {
+    let item = request(10, "/song");
+    let refused = |change: &dyn Fn(&mut AccountPosition)| {
+        let mut position = generous();
+        change(&mut position);
+        Ledger::new().accept(10, &item, &position).expect_err("refused")
+    };
+    assert!(matches!(refused(&|p| p.balance = Amount::new(9)), Refusal::InsufficientBalance { .. }));
+    assert!(matches!(refused(&|p| p.other_exposure = ENOUGH), Refusal::InsufficientBalance { .. }));
+    assert!(matches!(refused(&|p| p.stale = true), Refusal::StaleChain));
+    assert!(matches!(refused(&|p| p.strangers_today = ENOUGH), Refusal::StrangersExhausted { .. }));
+}
+
+/// Failure 34: more than the escrow's 104 bits could never be redeemed in full.
+#[test]
+fn a_promise_beyond_what_the_escrow_counts_is_refused() {
+    let mut ledger = Ledger::new();
+    for cumulative in [Amount::MAX_ON_CHAIN.base_units() + 1, u128::MAX] {
+        let refused = ledger.accept(cumulative, &request(1, "/song"), &generous());
+        assert!(matches!(refused, Err(Refusal::TooLarge { .. })), "{refused:?}");
+    }
+    assert_eq!(ledger.accept(Amount::MAX_ON_CHAIN.base_units(), &request(1, "/song"), &generous()), Ok(true));
+}

@@ -1,0 +1,6 @@
+//! Tests of the core from outside: the vectors shared with the contract, and the ledger's rules as properties.
+
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may panic")]
+
+mod ledger;
+mod vectors;
