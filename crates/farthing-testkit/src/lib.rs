@@ -1,1 +1,10 @@
-//! x
+//! Fixtures for Farthing's own tests. Real parts: a real anvil, a real escrow, real keys (anvil's well-known ones).
+//!
+//! Everything here panics when it fails: a fixture that does not stand is a failed test.
+
+#![allow(clippy::missing_panics_doc, reason = "a fixture that does not stand is a failed test")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a fixture that does not stand is a failed test")]
+
+mod fixture;
+
+pub use fixture::{Fixture, wait_until};

@@ -13,5 +13,10 @@ pub mod local_chain;
 pub mod payee;
 pub mod token;
 
+/// What signs: keys of this library sign digests at once, without I/O.
+pub mod signer {
+    pub use alloy::signers::SignerSync;
+}
+
 pub use alloy::signers::local::PrivateKeySigner;
 pub use farthing_core as core;

@@ -1,0 +1,6 @@
+//! Tests of the SDK against a real anvil, real files and real processes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod chain;
+mod payee;

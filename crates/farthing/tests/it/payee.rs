@@ -1,0 +1,316 @@
+//! The payee's side: what is accepted, that it is durable, and that the last voucher is what gets redeemed.
+
+use farthing::core::ledger::RequestId;
+use farthing::core::wire::credential::{ChannelTerms, VoucherPayload};
+use farthing::core::wire::{Credential, ProblemType};
+use farthing::core::{Amount, B256, Channel, Deployment, SignedVoucher};
+use farthing::payee::earnings::earnings;
+use farthing::payee::{AcceptError, EmbeddedStore, LedgerIdentity, Payee, Quote, Redeemer, Sale, StoreError, Watcher};
+use farthing_testkit::Fixture;
+use tempfile::TempDir;
+
+const REALM: &str = "localhost";
+const DIME: u128 = 100_000;
+
+fn quote(path: &str, price: u128) -> Quote {
+    Quote { item: path.to_owned(), price: Amount::new(price), reservation_required: None }
+}
+
+fn credential(payee: &Payee, quote: &Quote, channel: &Channel, signed: SignedVoucher) -> Credential {
+    Credential {
+        challenge: payee.challenge(REALM, quote, None).unwrap(),
+        source: None,
+        payload: VoucherPayload {
+            action: VoucherPayload::ACTION.to_owned(),
+            channel_id: signed.voucher.channel_id,
+            cumulative_amount: signed.voucher.cumulative_amount,
+            signature: signed.signature,
+            amount: Some(quote.price),
+            terms: Some(ChannelTerms::from(channel)),
+        },
+    }
+}
+
+async fn send(payee: &Payee, quote: &Quote, credential: &Credential) -> Result<Sale, AcceptError> {
+    payee.accept(REALM, credential, RequestId::new("GET", &quote.item), quote).await
+}
+
+async fn refused(payee: &Payee, quote: &Quote, credential: &Credential) -> ProblemType {
+    let before = earnings(payee.store().as_ref()).unwrap();
+    let problem = send(payee, quote, credential).await.expect_err("refused").problem();
+    assert_eq!(earnings(payee.store().as_ref()).unwrap(), before, "a refusal changes nothing");
+    problem.problem_type().unwrap()
+}
+
+/// A chain with $5 in the payer's account, and a payee that watches it.
+async fn shop() -> (Fixture, TempDir, Payee, Watcher) {
+    let fixture = Fixture::start().await;
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.deposit(&fixture.account(), Amount::new(5_000_000)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let payee = fixture.start_payee(folder.path()).await;
+    let mut watcher = Watcher::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    watcher.step().await.unwrap();
+    (fixture, folder, payee, watcher)
+}
+
+async fn buy(
+    fixture: &Fixture,
+    payee: &Payee,
+    channel: &Channel,
+    path: &str,
+    cumulative: u128,
+) -> Result<Sale, AcceptError> {
+    let signed = fixture.voucher(channel, cumulative, &Fixture::payer());
+    let quote = quote(path, DIME);
+    send(payee, &quote, &credential(payee, &quote, channel, signed)).await
+}
+
+#[tokio::test]
+async fn five_items_are_paid_by_one_transaction_with_the_last_voucher() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(0);
+    for count in 1..=5 {
+        let sale = buy(&fixture, &payee, &channel, &format!("/{count}"), count * DIME).await.unwrap();
+        assert!(!sale.again);
+        sale.receipt.verify(payee.domain(), Fixture::payee().address()).unwrap();
+        assert_eq!(sale.receipt.receipt.spent, Amount::new(count * DIME));
+    }
+    let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    let redeemed = redeemer.redeem().await.unwrap();
+    assert_eq!(redeemed.len(), 1);
+    assert_eq!((redeemed[0].vouchers, redeemed[0].paid), (1, Amount::new(5 * DIME)));
+    assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(5 * DIME));
+    assert!(redeemer.redeem().await.unwrap().is_empty(), "nothing is sent twice");
+
+    // Only a final event marks anything redeemed.
+    watcher.step().await.unwrap();
+    assert_eq!(earnings(payee.store().as_ref()).unwrap().redeemed, Amount::ZERO);
+    fixture.finalize().await;
+    watcher.step().await.unwrap();
+    let total = earnings(payee.store().as_ref()).unwrap();
+    assert_eq!((total.redeemed, total.outstanding, total.items_sold), (Amount::new(5 * DIME), Amount::ZERO, 5));
+}
+
+#[tokio::test]
+async fn several_channels_are_redeemed_in_one_batch() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    for salt in 0..4 {
+        buy(&fixture, &payee, &fixture.channel(salt), "/song", DIME).await.unwrap();
+    }
+    let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    let redeemed = redeemer.redeem().await.unwrap();
+    assert_eq!((redeemed.len(), redeemed[0].vouchers, redeemed[0].paid), (1, 4, Amount::new(4 * DIME)));
+}
+
+#[tokio::test]
+async fn each_wrong_voucher_gets_its_problem_and_changes_nothing() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let channel = fixture.channel(0);
+    buy(&fixture, &payee, &channel, "/first", DIME).await.unwrap();
+    let item = quote("/second", DIME);
+    let good = fixture.voucher(&channel, 2 * DIME, &Fixture::payer());
+    let of = |signed| credential(&payee, &item, &channel, signed);
+
+    // Stale: at or below what was accepted, and used.
+    let stale = of(fixture.voucher(&channel, DIME, &Fixture::payer()));
+    assert_eq!(refused(&payee, &item, &stale).await, ProblemType::DeltaTooSmall);
+    // Underpaying: more than before, less than the price.
+    let short = of(fixture.voucher(&channel, 2 * DIME - 1, &Fixture::payer()));
+    assert_eq!(refused(&payee, &item, &short).await, ProblemType::DeltaTooSmall);
+    // Forged, at a high, an equal and a zero amount (failure 12).
+    for cumulative in [2 * DIME, DIME, 0] {
+        let forged = of(fixture.voucher(&channel, cumulative, &Fixture::payee()));
+        assert_eq!(refused(&payee, &item, &forged).await, ProblemType::SignerMismatch);
+    }
+    // Another chain, another escrow: another digest.
+    for deployment in [
+        Deployment { chain_id: 1, ..fixture.deployment },
+        Deployment { escrow: Fixture::payee().address(), ..fixture.deployment },
+    ] {
+        let elsewhere = Fixture { deployment, token: fixture.token.clone(), local: Fixture::start().await.local };
+        let signed = elsewhere.voucher(&channel, 2 * DIME, &Fixture::payer());
+        assert_eq!(refused(&payee, &item, &of(signed)).await, ProblemType::VerificationFailed);
+        let mut signed = signed;
+        signed.voucher.channel_id = channel.id(&fixture.deployment);
+        assert_eq!(refused(&payee, &item, &of(signed)).await, ProblemType::SignerMismatch);
+    }
+    // Another channel: terms that are not the id's, an id without terms, another payee.
+    let other = fixture.channel(9);
+    let wrong_terms = credential(&payee, &item, &other, good);
+    assert_eq!(refused(&payee, &item, &wrong_terms).await, ProblemType::VerificationFailed);
+    let mut unknown = credential(&payee, &item, &other, fixture.voucher(&other, DIME, &Fixture::payer()));
+    unknown.payload.terms = None;
+    assert_eq!(refused(&payee, &item, &unknown).await, ProblemType::ChannelNotFound);
+    let foreign = Channel { payee: Fixture::payer().address(), ..channel };
+    let foreign = credential(&payee, &item, &foreign, fixture.voucher(&foreign, DIME, &Fixture::payer()));
+    assert_eq!(refused(&payee, &item, &foreign).await, ProblemType::VerificationFailed);
+    // Agreed to less than it costs; another realm; another action.
+    let mut cheap = of(good);
+    cheap.payload.amount = Some(Amount::new(1));
+    assert_eq!(refused(&payee, &item, &cheap).await, ProblemType::PaymentInsufficient);
+    let mut realm = of(good);
+    realm.challenge.realm = "elsewhere".to_owned();
+    assert_eq!(refused(&payee, &item, &realm).await, ProblemType::InvalidChallenge);
+    let mut action = of(good);
+    action.payload.action = "close".to_owned();
+    assert_eq!(refused(&payee, &item, &action).await, ProblemType::MethodUnsupported);
+    // And the good one is good.
+    assert!(send(&payee, &item, &of(good)).await.is_ok());
+}
+
+/// Failures 12 and 18: copies are one charge, and parallel requests all succeed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_copies_are_charged_once_and_parallel_items_all_succeed() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let channel = fixture.channel(0);
+    let item = quote("/copied", DIME);
+    let copied = credential(&payee, &item, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    let mut copies = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (payee, item, copied) = (payee.clone(), item.clone(), copied.clone());
+        copies.spawn(async move { send(&payee, &item, &copied).await.unwrap().again });
+    }
+    let charged = copies.join_all().await.into_iter().filter(|again| !again).count();
+    assert_eq!(charged, 1);
+
+    let mut items = tokio::task::JoinSet::new();
+    for count in (2..=16).rev() {
+        let item = quote(&format!("/{count}"), DIME);
+        let signed = fixture.voucher(&channel, count * DIME, &Fixture::payer());
+        let credential = credential(&payee, &item, &channel, signed);
+        let payee = payee.clone();
+        items.spawn(async move { send(&payee, &item, &credential).await.map(|sale| sale.again) });
+    }
+    for result in items.join_all().await {
+        assert!(!result.unwrap());
+    }
+    let total = earnings(payee.store().as_ref()).unwrap();
+    assert_eq!((total.items_sold, total.earned), (16, Amount::new(16 * DIME)));
+}
+
+#[tokio::test]
+async fn credit_ends_at_the_limit_and_goes_on_after_a_final_redemption() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(0);
+    for count in 1..=20 {
+        buy(&fixture, &payee, &channel, &format!("/{count}"), count * DIME).await.unwrap();
+    }
+    let beyond = buy(&fixture, &payee, &channel, "/21", 21 * DIME).await.unwrap_err().problem();
+    assert_eq!(beyond.problem_type(), Some(ProblemType::InsufficientBalance));
+    assert!(beyond.detail.contains("before redemption"), "{}", beyond.detail);
+    Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await).redeem().await.unwrap();
+    watcher.step().await.unwrap();
+    assert!(buy(&fixture, &payee, &channel, "/21", 21 * DIME).await.is_err(), "a reorg may undo the redemption");
+    fixture.finalize().await;
+    watcher.step().await.unwrap();
+    buy(&fixture, &payee, &channel, "/21", 21 * DIME).await.unwrap();
+}
+
+/// Failure 17: fifteen of fifteen requests were served after the payer had emptied the escrow.
+#[tokio::test]
+async fn a_withdrawal_cuts_credit_at_the_next_look() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(0);
+    buy(&fixture, &payee, &channel, "/1", DIME).await.unwrap();
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.withdraw(&fixture.account(), Amount::new(5_000_000), Fixture::payer().address()).await.unwrap();
+    watcher.step().await.unwrap();
+    let problem = buy(&fixture, &payee, &channel, "/2", 2 * DIME).await.unwrap_err().problem();
+    assert_eq!(problem.problem_type(), Some(ProblemType::InsufficientBalance));
+}
+
+#[tokio::test]
+async fn a_reservation_serves_when_it_is_final_and_comes_back_by_the_payees_close() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(5);
+    let reserved = Quote { reservation_required: Some(Amount::new(10 * DIME)), ..quote("/article", DIME) };
+    let first = credential(&payee, &reserved, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    assert_eq!(refused(&payee, &reserved, &first).await, ProblemType::AmountExceedsDeposit);
+
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.reserve(&channel, Amount::new(10 * DIME)).await.unwrap();
+    watcher.step().await.unwrap();
+    assert_eq!(refused(&payee, &reserved, &first).await, ProblemType::AmountExceedsDeposit);
+    fixture.finalize().await;
+    watcher.step().await.unwrap();
+    assert!(send(&payee, &reserved, &first).await.is_ok());
+
+    let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    let closed = redeemer.close(channel.id(&fixture.deployment)).await.unwrap();
+    assert_eq!((closed.paid, closed.refunded), (Amount::new(DIME), Amount::new(9 * DIME)));
+    assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
+    // The refund goes to the payer, not to the account.
+    assert_eq!(fixture.dollars_of(Fixture::payer().address()).await, Amount::new(95_000_000 + 9 * DIME));
+}
+
+/// Failure 27: a reservation whose close is requested counts as zero, from the head of the chain.
+#[tokio::test]
+async fn a_requested_close_stops_service_at_the_next_look() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(5);
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.reserve(&channel, Amount::new(10 * DIME)).await.unwrap();
+    fixture.finalize().await;
+    let reserved = Quote { reservation_required: Some(Amount::new(DIME)), ..quote("/article", DIME) };
+    let first = credential(&payee, &reserved, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    send(&payee, &reserved, &first).await.unwrap();
+    payer.request_close(&channel).await.unwrap();
+    watcher.step().await.unwrap();
+    let item = Quote { item: "/next".to_owned(), ..reserved };
+    let next = credential(&payee, &item, &channel, fixture.voucher(&channel, 2 * DIME, &Fixture::payer()));
+    assert_eq!(refused(&payee, &item, &next).await, ProblemType::ChannelFinalized);
+}
+
+#[tokio::test]
+async fn a_restarted_ledger_has_every_voucher_and_honours_its_challenges() {
+    let (fixture, folder, payee, watcher) = shop().await;
+    let channel = fixture.channel(0);
+    let item = quote("/1", DIME);
+    let bought = credential(&payee, &item, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    send(&payee, &item, &bought).await.unwrap();
+
+    let path = folder.path().join("ledger.redb");
+    let second = EmbeddedStore::open(&path, &fixture.identity());
+    assert!(matches!(second, Err(StoreError::InUse { .. })), "{second:?}");
+    drop((payee, watcher));
+    farthing_testkit::wait_until("the ledger is released", || async {
+        EmbeddedStore::open(&path, &fixture.identity()).is_ok()
+    })
+    .await;
+
+    let payee = fixture.start_payee(folder.path()).await;
+    assert!(send(&payee, &item, &bought).await.unwrap().again, "the same request is not charged twice");
+    let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    assert_eq!(redeemer.redeem().await.unwrap()[0].paid, Amount::new(DIME));
+}
+
+#[tokio::test]
+async fn a_ledger_is_never_opened_for_another_payee() {
+    let fixture = Fixture::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    drop(EmbeddedStore::open(&path, &fixture.identity()).unwrap());
+    let other = LedgerIdentity { payee: Fixture::payer().address(), ..fixture.identity() };
+    let refused = EmbeddedStore::open(&path, &other);
+    assert!(matches!(refused, Err(StoreError::OtherLedger { .. })), "{refused:?}");
+    std::fs::write(&path, B256::repeat_byte(7)).unwrap();
+    let refused = EmbeddedStore::open(&path, &fixture.identity());
+    assert!(matches!(refused, Err(StoreError::Failed { .. })), "{refused:?}");
+}
+
+/// A quote is honoured until it expires, and a dearer item is never charged silently.
+#[tokio::test]
+async fn a_price_that_rose_is_charged_as_quoted_or_not_at_all() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let channel = fixture.channel(0);
+    let then = quote("/song", DIME);
+    let quoted = credential(&payee, &then, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    let now = quote("/song", 3 * DIME);
+    assert_eq!(send(&payee, &now, &quoted).await.unwrap().receipt.receipt.price, Amount::new(DIME));
+
+    let other = quote("/other", 3 * DIME);
+    let mut agreed = credential(&payee, &then, &channel, fixture.voucher(&channel, 4 * DIME, &Fixture::payer()));
+    agreed.payload.amount = Some(Amount::new(DIME));
+    assert_eq!(refused(&payee, &other, &agreed).await, ProblemType::PaymentInsufficient);
+}
