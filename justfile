@@ -1,0 +1,35 @@
+# Every command of this repository. CI runs one of them: `script/test.sh`.
+
+# List the commands
+default:
+    @just --list
+
+# Run the main job on a local chain: deposit once, buy, redeem only the last vouchers
+demo *arguments:
+    ./script/demo.sh {{ arguments }}
+
+# Install what the tests need and run all of them
+test:
+    ./script/test.sh
+
+# Install the pinned contract tools into node_modules
+tools:
+    ./script/tools.sh
+
+# Build the contracts and write their ABI and bytecode for Rust
+bindings: tools
+    node_modules/.bin/forge build
+    node script/bindings.mjs
+
+# Write the vectors that contract and core share
+vectors: tools
+    node script/vectors.mjs
+
+# Format everything
+format: tools
+    node_modules/.bin/forge fmt
+    cargo fmt --all
+
+# Check licences, bans and sources (needs cargo-deny)
+deny:
+    cargo deny check bans licenses sources

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them: contracts, vectors, bindings, Rust, formatting and lints.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+./script/tools.sh
+forge=node_modules/.bin/forge
+
+step() {
+  printf '\n=== %s (%s s)\n' "$*" "$SECONDS"
+}
+
+step "formatting"
+$forge fmt --check
+cargo fmt --all --check
+
+step "contracts: build"
+$forge build
+step "contracts: ABI and bytecode in crates/farthing/abi are those of the Solidity"
+node script/bindings.mjs --check
+step "contracts: shared vectors are those of viem"
+node script/vectors.mjs --check
+step "contracts: unit, fuzz and invariant tests"
+$forge test
+
+step "rust: lints"
+cargo clippy --workspace --all-targets --all-features --locked --quiet -- --deny warnings
+step "rust: tests"
+cargo test --workspace --all-features --locked
+step "rust: documentation"
+RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features --locked --quiet
+
+step "the main job"
+./script/demo.sh --json
+
+step "all passed"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs the pinned contract tools (forge, anvil, cast, solc, libraries) into node_modules, and nothing anywhere
+# else. Says in one line what is missing. Source it or run it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# need COMMAND WHAT
+need() {
+  command -v "$1" >/dev/null 2>&1 || {
+    echo "error: $1 is missing; $2" >&2
+    exit 1
+  }
+}
+
+need cargo "install Rust from https://rustup.rs"
+need cc "install a C compiler, which Rust links with (for example the package build-essential)"
+need node "install Node.js 20 or newer from https://nodejs.org"
+need npm "it comes with Node.js from https://nodejs.org"
+
+node_major=$(node -p 'process.versions.node.split(".")[0]')
+if [ "$node_major" -lt 20 ]; then
+  echo "error: Node.js $node_major is too old; install version 20 or newer from https://nodejs.org" >&2
+  exit 1
+fi
+
+# Installed already, and for this lock file?
+stamp=node_modules/.farthing-tools
+if ! cmp -s package-lock.json "$stamp"; then
+  echo "installing the contract tools of package-lock.json into node_modules" >&2
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  cp package-lock.json "$stamp"
+fi
