@@ -1,0 +1,11 @@
+//! The gateway from the outside: requests in, answers, ledger and socket files out.
+
+mod admin;
+mod buying;
+mod catalog;
+mod layer;
+mod parallel;
+mod refusing;
+mod serving;
+mod shop;
+mod tipping;
