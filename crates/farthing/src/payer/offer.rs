@@ -1,0 +1,116 @@
+//! What a site asks for, and whether that may be paid at all.
+
+use super::error::PayerError;
+use super::policy::{KnownToken, Policy};
+use super::request::ItemRequest;
+use super::store::{CachedOffer, Promise};
+use farthing_core::wire::{Challenge, Listing, SessionRequest, WireError};
+use farthing_core::{Amount, Timestamp};
+
+/// What the price of an item is for.
+const UNIT_ITEM: &str = "item";
+
+/// A challenge is not started on if it is about to expire: the request takes a moment too.
+const EXPIRY_MARGIN: u64 = 5;
+
+/// The longest challenge that is answered, in bytes: the answer repeats it in base64 and must still be a header that
+/// the scheme takes.
+const CHALLENGE_MAX: usize = 4_096;
+
+/// A challenge, read, with the price that would be agreed to.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) challenge: Challenge,
+    pub(super) session: SessionRequest,
+    /// What is agreed to: the challenge's amount, the listed price, or what a tip gives.
+    pub(super) price: Amount,
+    /// What is bought, as the payee calls it.
+    pub(super) item: String,
+    /// Whether the site has just sent it, so that it is worth remembering.
+    pub(super) fresh: bool,
+}
+
+impl Offer {
+    /// Reads a challenge.
+    pub(super) fn new(challenge: Challenge, request: &ItemRequest) -> Result<Self, PayerError> {
+        let length = challenge.to_header().len();
+        if length > CHALLENGE_MAX {
+            return Err(WireError::TooLong { length }.into());
+        }
+        let session = challenge.session_request()?;
+        let price = request.tip.unwrap_or(session.amount);
+        let item = session.method_details.item.clone();
+        if price < session.amount {
+            return Err(PayerError::TipTooSmall { amount: price, minimum: session.amount });
+        }
+        if session.unit_type != UNIT_ITEM || price.is_zero() {
+            // A voucher for nothing would be the last one over again.
+            return Err(PayerError::NotAPrice { amount: price, unit_type: session.unit_type });
+        }
+        Ok(Self { challenge, session, price, item, fresh: true })
+    }
+
+    /// The offer for an item that follows from an earlier challenge of its origin and the origin's listing.
+    pub(super) fn from_cache(cached: &CachedOffer, request: &ItemRequest, now: Timestamp) -> Option<Self> {
+        let challenge = cached_challenge(cached, now)?;
+        let listing: Listing = serde_json::from_str(cached.listing.as_deref()?).ok()?;
+        let session = challenge.session_request().ok()?;
+        let consistent = listing.recipient == session.recipient
+            && listing.currency == session.currency
+            && listing.method_details.chain_id == session.method_details.chain_id
+            && listing.method_details.escrow_contract == session.method_details.escrow_contract;
+        if !consistent || session.unit_type != UNIT_ITEM || request.url.query().is_some() {
+            return None;
+        }
+        let mut listed = listing.items.into_iter().chain(listing.tip);
+        let listed = listed.find(|item| item.path == request.url.path())?;
+        let price = request.tip.unwrap_or(listed.price);
+        let payable = !listed.price.is_zero() && price >= listed.price;
+        payable.then_some(Self { challenge, session, price, item: listed.path, fresh: false })
+    }
+
+    /// An earlier challenge of the origin, to send an earlier voucher with. It names another item, which is no matter:
+    /// a challenge covers its origin, and the voucher is for the price that was agreed to then.
+    pub(super) fn for_earlier(cached: &CachedOffer, promise: &Promise, now: Timestamp) -> Option<Self> {
+        let challenge = cached_challenge(cached, now)?;
+        let session = challenge.session_request().ok()?;
+        let offer = Self { challenge, session, price: promise.price, item: promise.item.clone(), fresh: false };
+        offer.is_of(promise).then_some(offer)
+    }
+
+    /// Checks everything that needs no store, in this order: expiry, escrow, exit delay, token. Returns what the owner
+    /// knows of the token.
+    pub(super) fn check<'a>(&self, policy: &'a Policy, now: Timestamp) -> Result<&'a KnownToken, PayerError> {
+        if let Some(expires) = self.challenge.expires_at()?.filter(|expires| *expires <= now) {
+            return Err(PayerError::Expired { expires, now });
+        }
+        let deployment = self.session.deployment();
+        let exit_delay = self.session.method_details.exit_delay;
+        if !policy.trusts(&deployment, exit_delay) {
+            return Err(PayerError::UntrustedEscrow { deployment, exit_delay });
+        }
+        if exit_delay > policy.exit_delay_max {
+            return Err(PayerError::ExitDelayTooLong { deployment, exit_delay, maximum: policy.exit_delay_max });
+        }
+        let (chain_id, token) = (deployment.chain_id, self.session.currency);
+        policy.known(chain_id, token).ok_or(PayerError::UnknownToken { token, chain_id })
+    }
+
+    /// Whether it asks to be paid the way a promise was made: same escrow, payee and token.
+    pub(super) fn is_of(&self, promise: &Promise) -> bool {
+        self.session.deployment() == promise.deployment
+            && self.session.recipient == promise.channel.payee
+            && self.session.currency == promise.channel.token
+    }
+
+    /// Whether it asks for exactly what a promise gives.
+    pub(super) fn is_met_by(&self, promise: &Promise) -> bool {
+        self.is_of(promise) && self.price == promise.price
+    }
+}
+
+fn cached_challenge(cached: &CachedOffer, now: Timestamp) -> Option<Challenge> {
+    let challenge: Challenge = serde_json::from_str(&cached.challenge).ok()?;
+    let expires = challenge.expires_at().ok()??;
+    (expires > now.plus_seconds(EXPIRY_MARGIN)).then_some(challenge)
+}
