@@ -11,6 +11,7 @@ pub mod escrow;
 #[cfg(feature = "local-chain")]
 pub mod local_chain;
 pub mod payee;
+pub mod payer;
 pub mod token;
 
 /// What signs: keys of this library sign digests at once, without I/O.
