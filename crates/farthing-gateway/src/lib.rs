@@ -8,6 +8,20 @@
 //! changes nothing. Vouchers are read from `Authorization` only. The gateway speaks HTTP/1.1; TLS is the job of a proxy
 //! in front, which then has to set the [`Realm`].
 //!
+//! ```no_run
+//! use farthing::payee::Payee;
+//! use farthing_gateway::{AppOptions, Catalog, app, serve};
+//! use std::path::Path;
+//!
+//! # async fn example(payee: Payee) -> Result<(), Box<dyn std::error::Error>> {
+//! let catalog = Catalog::load(Path::new("nocturne-records"), payee.token())?;
+//! let options = AppOptions { realm: Some("music.example".parse()?), ..AppOptions::default() };
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8402").await?;
+//! serve(listener, app(payee, catalog, options), std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! This library never prints: what an operator should know goes to [`tracing`].
 
 #[cfg(unix)]

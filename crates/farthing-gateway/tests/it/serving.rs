@@ -8,10 +8,11 @@ use axum::routing::get;
 use farthing_core::wire::{Challenge, SignedReceipt};
 use farthing_gateway::{Limits, serve_within};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -23,20 +24,20 @@ fn limits() -> Limits {
     Limits { head_timeout: SHORT, write_timeout: SHORT, shutdown_timeout: SHORT, ..Limits::default() }
 }
 
-async fn start(router: Router) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+async fn start(limits: Limits, router: Router) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         let _ = stopped.await;
     };
-    (address, stop, tokio::spawn(serve_within(limits(), listener, router, shutdown)))
+    (address, stop, tokio::spawn(serve_within(limits, listener, router, shutdown)))
 }
 
 #[tokio::test]
 async fn buys_over_a_socket() {
     let shop = Shop::open();
-    let (address, stop, server) = start(shop.router.clone()).await;
+    let (address, stop, server) = start(limits(), shop.router.clone()).await;
     let url = format!("http://{address}{SONG}");
     let client = reqwest::Client::new();
     let asked = client.get(&url).send().await.expect("answers");
@@ -66,7 +67,7 @@ async fn buys_over_a_socket() {
 /// A client that begins a head and never ends it, and one that asks nothing more, must not hold a connection.
 #[tokio::test]
 async fn hangs_up_on_a_slow_head_and_on_an_idle_connection() {
-    let (address, _stop, server) = start(Shop::open().router).await;
+    let (address, _stop, server) = start(limits(), Shop::open().router).await;
     for begun in ["GET /healthz HTTP/1.1\r\nHost:", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(begun.as_bytes()).await.expect("writes");
@@ -86,7 +87,7 @@ async fn hangs_up_on_a_client_that_takes_nothing() {
         let held = gone.lock().expect("unpoisoned").take();
         async move { Body::new(Endless { _held: held }) }
     };
-    let (address, _stop, server) = start(Router::new().route("/", get(endless))).await;
+    let (address, _stop, server) = start(limits(), Router::new().route("/", get(endless))).await;
     let mut stream = TcpStream::connect(address).await.expect("connects");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("writes");
     let dropped = tokio::time::timeout(LONG, was_gone).await.expect("gives up");
@@ -113,23 +114,45 @@ impl axum::body::HttpBody for Endless {
 
 #[tokio::test]
 async fn a_shutdown_lets_answers_finish_but_not_for_ever() {
-    let slow = || async {
-        tokio::time::sleep(SHORT / 3).await;
-        "done"
+    let (started, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let slow = {
+        let (started, released) = (Arc::clone(&started), Arc::clone(&released));
+        move || async move {
+            started.add_permits(1);
+            let _released = released.acquire().await;
+            "done"
+        }
     };
-    let stuck = || async {
-        tokio::time::sleep(LONG * 10).await;
-        "never"
+    let stuck = {
+        let started = Arc::clone(&started);
+        move || async move {
+            started.add_permits(1);
+            std::future::pending::<&str>().await
+        }
     };
     let router = Router::new().route("/slow", get(slow)).route("/stuck", get(stuck));
-    let (address, stop, server) = start(router).await;
+    let (address, stop, server) = start(Limits { shutdown_timeout: SHORT * 5, ..limits() }, router).await;
     let ask = |path: &'static str| tokio::spawn(reqwest::get(format!("http://{address}{path}")));
     let (finishes, hangs) = (ask("/slow"), ask("/stuck"));
-    tokio::time::sleep(SHORT / 6).await;
+    let _both = started.acquire_many(2).await.expect("open");
     stop.send(()).expect("runs");
+    released.add_permits(1);
     let answer = finishes.await.expect("joins").expect("answers");
     assert_eq!(answer.text().await.expect("a body"), "done");
     tokio::time::timeout(LONG, server).await.expect("stops").expect("in order");
     assert!(hangs.await.expect("joins").is_err());
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_idle_connections() {
+    let patient = Limits { head_timeout: LONG * 10, shutdown_timeout: LONG * 10, ..Limits::default() };
+    let (address, stop, server) = start(patient, Shop::open().router).await;
+    let client = reqwest::Client::new();
+    let answer = client.get(format!("http://{address}/healthz")).send().await.expect("answers");
+    assert_eq!(answer.text().await.expect("a body"), "ok\n");
+    // The client keeps its connection for the next request.
+    stop.send(()).expect("runs");
+    tokio::time::timeout(LONG, server).await.expect("stops").expect("in order");
+    drop(client);
 }
