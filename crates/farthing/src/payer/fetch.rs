@@ -48,7 +48,7 @@ struct Refusal {
 /// What to do about a refusal.
 enum Next {
     /// Send the very same voucher under another challenge.
-    SameVoucher(Offer),
+    SameVoucher(Box<Offer>),
     /// Give this promise up, and see whether what the site asks now may be promised.
     NewVoucher(Vec<Offer>),
     Stop,
@@ -139,7 +139,7 @@ impl Payer {
                 Answer::Refused(refusal) => refusal,
             };
             match refusal.next(&offer, &promise, retries_left) {
-                Next::SameVoucher(offer) => (offers, earlier) = (vec![offer], Some(promise)),
+                Next::SameVoucher(offer) => (offers, earlier) = (vec![*offer], Some(promise)),
                 Next::NewVoucher(fresh) => {
                     self.store.mark_refused(promise.id, Some(Box::new(refusal.problem))).await?;
                     offers = fresh;
@@ -364,9 +364,11 @@ impl Refusal {
         let fresh = self.offers.iter().find(fits).cloned();
         match (self.problem.problem_type(), fresh) {
             (Some(ProblemType::PaymentExpired | ProblemType::InvalidChallenge), Some(fresh)) => {
-                Next::SameVoucher(fresh)
+                Next::SameVoucher(Box::new(fresh))
             }
-            (Some(ProblemType::ChannelNotFound), fresh) => Next::SameVoucher(fresh.unwrap_or_else(|| offer.clone())),
+            (Some(ProblemType::ChannelNotFound), fresh) => {
+                Next::SameVoucher(Box::new(fresh.unwrap_or_else(|| offer.clone())))
+            }
             (_, None) if !promise.is_bought() && !self.offers.is_empty() => Next::NewVoucher(self.offers.clone()),
             _ => Next::Stop,
         }

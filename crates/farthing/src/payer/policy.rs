@@ -59,7 +59,9 @@ pub struct KnownToken {
 
 /// Which escrows are trusted with money, given the exit delay that a challenge claims.
 #[derive(Clone)]
-pub struct Trust(Arc<dyn Fn(&Deployment, u64) -> bool + Send + Sync>);
+pub struct Trust(Arc<Judgement>);
+
+type Judgement = dyn Fn(&Deployment, u64) -> bool + Send + Sync;
 
 impl Trust {
     /// Asks a function of deployment and exit delay (in seconds).

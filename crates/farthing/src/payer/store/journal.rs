@@ -63,7 +63,7 @@ pub(in crate::payer) struct Shortfall {
 pub(in crate::payer) enum Denied {
     NoDeposit,
     PayeeChanged { pinned: Address },
-    Budget(BudgetError),
+    Budget(Box<BudgetError>),
     NeedsReservation { channel: Channel, shortfall: Shortfall },
     TooLarge { cumulative_amount: Amount },
 }
@@ -92,14 +92,14 @@ pub(super) fn promise(
     let (origin, token, chain_id) = (&intent.origin, &intent.token, intent.deployment.chain_id);
     let spend = Spend { origin, price: intent.price, approved: intent.approved, token, chain_id };
     if let Err(error) = intent.limits.check(&spend, counted) {
-        return Ok(Err(Denied::Budget(error)));
+        return Ok(Err(Denied::Budget(Box::new(error))));
     }
     if let Some(shortfall) = intent.reservation.and_then(|asked| shortfall(&channel, intent.price, asked)) {
         // The channel is kept, so that the reservation is made, and recorded, for the one that will be used.
         tables::save_channel(transaction, &channel)?;
         return Ok(Err(match intent.limits.check_reservation(shortfall.locked, token) {
             Ok(()) => Denied::NeedsReservation { channel: channel.channel, shortfall },
-            Err(error) => Denied::Budget(error),
+            Err(error) => Denied::Budget(Box::new(error)),
         }));
     }
     replace(transaction, &channel, replaced)?;
@@ -232,7 +232,7 @@ fn counted_today(
 
 /// What must be reserved so that the channel covers one more item at this price; nothing if it does. `asked` is what the
 /// payee would like, if that is more.
-pub(super) fn shortfall(channel: &PaidChannel, price: Amount, asked: Amount) -> Option<Shortfall> {
+pub(in crate::payer) fn shortfall(channel: &PaidChannel, price: Amount, asked: Amount) -> Option<Shortfall> {
     let missing = channel.promised.saturating_add(price).saturating_sub(channel.guaranteed);
     if missing.is_zero() {
         return None;
@@ -351,3 +351,6 @@ pub(super) fn spending(history: &[Promise]) -> Vec<Spending> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

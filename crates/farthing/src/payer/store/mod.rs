@@ -314,8 +314,8 @@ impl Inner {
     fn create(&self) -> Result<(), StoreError> {
         let fresh = with_suffix(&self.path, &format!(".new-{:016x}", rand::random::<u64>()));
         let at_fresh = |error| StoreError::Io { path: fresh.clone(), error };
-        let made = private_file(&fresh).map_err(at_fresh).and_then(|file| {
-            let database = builder().create_file(file).map_err(failed)?;
+        let made = private_file(&fresh).map_err(at_fresh).and_then(|_| {
+            let database = builder().create(&fresh).map_err(failed)?;
             let transaction = database.begin_write().map_err(failed)?;
             tables::create(&transaction, SCHEMA, &Lineage::unborn())?;
             transaction.commit().map_err(failed)?;

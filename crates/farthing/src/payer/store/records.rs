@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 
 /// Names to small values: schema version, epoch.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-/// (chain id, escrow, account id) to [`FundedAccount`].
-pub(super) const ACCOUNTS: TableDefinition<'_, (u64, [u8; 20], [u8; 32]), &[u8]> = TableDefinition::new("accounts");
+/// Chain id, escrow, account id.
+pub(super) type AccountKey = (u64, [u8; 20], [u8; 32]);
+
+/// To [`FundedAccount`].
+pub(super) const ACCOUNTS: TableDefinition<'_, AccountKey, &[u8]> = TableDefinition::new("accounts");
 /// Channel id to [`PaidChannel`].
 pub(super) const CHANNELS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("channels");
 /// Number to [`Promise`], in the order in which they were made.

@@ -2,7 +2,7 @@
 
 use super::epoch::Lineage;
 use super::records::{
-    ACCOUNTS, BY_DAY, BY_REQUEST, BY_VOUCHER, CHANNELS, CachedOffer, FundedAccount, HELD, JOURNAL, META, OFFERS,
+    ACCOUNTS, AccountKey, BY_DAY, BY_REQUEST, BY_VOUCHER, CHANNELS, CachedOffer, FundedAccount, HELD, JOURNAL, META, OFFERS,
     PAYEES, PaidChannel, Promise, PromiseId, decode, encode,
 };
 use super::{StoreError, failed};
@@ -56,7 +56,7 @@ pub(super) fn save_lineage(transaction: &WriteTransaction, lineage: &Lineage) ->
     save_meta(transaction, LINEAGE_KEY, &encode(lineage)?)
 }
 
-fn account_key(deployment: &Deployment, account: &Account) -> (u64, [u8; 20], [u8; 32]) {
+fn account_key(deployment: &Deployment, account: &Account) -> AccountKey {
     (deployment.chain_id, deployment.escrow.into(), account.id().0.into())
 }
 
