@@ -126,11 +126,13 @@ abstract contract Refunds is Base {
     }
 
     /// A caller can't make a refund fail by leaving it little gas: whatever it leaves, the payer has its money or the
-    /// whole call reverts. This payer needs most of what it is promised.
+    /// whole call reverts. This payer needs most of what it is promised, and the caller has warmed up the payer's account, so
+    /// that the fall-back would cost next to nothing.
     function test_RevertWhen_GasTooLittle() external {
         OddReceiver odd = new OddReceiver();
         Channel memory channel = channelOfContract(odd);
         odd.setConduct(OddReceiver.Conduct.BurnsMostGas);
+        deposit(outsider, Purse(address(odd), address(odd), ETH), 1);
         bool refused;
         bool sent;
         for (uint256 gasLimit = 30_000; gasLimit < 500_000; gasLimit += 1009) {

@@ -55,21 +55,24 @@ contract ReentrancyTest is Base {
         assertEq(enteredCount, 7 * VERBS * 2);
     }
 
-    /// The attack in full: the fee on 100 is 5; a nested deposit of 10 delivers 5.
+    /// The attack in full: the fee on 100 is 5, and a nested deposit of 5 pays none. Both would be counted in full.
     function test_RevertWhen_NestedFundingMakesUpFee() external {
         arrange(address(hooked));
         hooked.setFee(5);
-        bytes memory nested = abi.encodeCall(IEscrow.deposit, (purseOf(own), 10));
+        bytes memory nested = abi.encodeCall(IEscrow.deposit, (purseOf(own), 5));
         attacker.arm(address(escrow), 0, nested, 0);
         assertFalse(attacker.act(address(escrow), 0, abi.encodeCall(IEscrow.deposit, (purseOf(own), 100))));
+        nested = abi.encodeCall(IEscrow.open, (own, 5));
+        attacker.arm(address(escrow), 0, nested, 1);
+        assertFalse(attacker.act(address(escrow), 0, abi.encodeCall(IEscrow.open, (own, 100))));
 
         // Made up by a gift, nothing is counted twice.
         uint256 before = ledger();
-        bytes memory gift = abi.encodeCall(hooked.transfer, (address(escrow), 10));
+        bytes memory gift = abi.encodeCall(hooked.transfer, (address(escrow), 5));
         attacker.arm(address(hooked), 0, gift, 0);
-        attacker.act(address(escrow), 0, abi.encodeCall(IEscrow.deposit, (purseOf(own), 100)));
+        assertTrue(attacker.act(address(escrow), 0, abi.encodeCall(IEscrow.deposit, (purseOf(own), 100))));
         assertGe(held(address(hooked)), ledger());
-        assertLe(ledger(), before + 100);
+        assertEq(ledger(), before + 100);
     }
 
     /// A hostile token touches no other: funding the native coin from inside its transfer is sound.

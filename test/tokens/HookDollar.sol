@@ -8,9 +8,11 @@ interface IHooked {
     function onDollars() external;
 }
 
-/// @dev Calls sender and receiver before and after each transfer, as ERC-777 does, and may take a fee besides: together
-/// these let a sender make up the fee with a second, nested funding.
+/// @dev Calls sender and receiver before and after each transfer, as ERC-777 does, and may take a fee besides, though not on
+/// small change: together these let a sender make up the fee with a second, nested funding.
 contract HookDollar is TestDollar {
+    uint256 private constant SMALL_CHANGE = 10;
+
     uint256 public fee;
 
     function setFee(uint256 fee_) external {
@@ -20,7 +22,7 @@ contract HookDollar is TestDollar {
     function transfer(address to, uint256 amount) public override returns (bool) {
         _tell(msg.sender, to);
         super.transfer(to, amount);
-        _take(to);
+        _take(to, amount);
         _tell(msg.sender, to);
         return true;
     }
@@ -28,12 +30,13 @@ contract HookDollar is TestDollar {
     function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
         _tell(from, to);
         super.transferFrom(from, to, amount);
-        _take(to);
+        _take(to, amount);
         _tell(from, to);
         return true;
     }
 
-    function _take(address from) private {
+    function _take(address from, uint256 amount) private {
+        if (amount <= SMALL_CHANGE) return;
         uint256 held = balanceOf(from);
         _burn(from, fee < held ? fee : held);
     }
