@@ -150,40 +150,9 @@ impl Gate {
         sale.map_err(|error| self.refuse_sale(request, realm, offer, &error))
     }
 
-    /// Charges exactly the offer's price, although the challenge that was answered asked for less.
-    ///
-    /// A payee honours the lower of quote and challenge, which is right for an item and wrong for a tip: its challenge
-    /// names the least, and the tipper the rest. So the credential is checked as it came, and then charged against a
-    /// challenge for the whole amount, which the payer has agreed to in `amount`.
-    pub(crate) async fn charge_in_full(
-        &self,
-        request: &Parts,
-        offer: &Offer,
-        presented: &Presented,
-        id: RequestId,
-    ) -> Result<Sale, Refused> {
-        if let Some(sale) = self.recall(request, offer, presented, id).await? {
-            return Ok(sale);
-        }
-        let realm = &presented.realm;
-        let challenge = self.challenge(realm, offer).ok_or_else(|| Refused::new(unable_to_ask()))?;
-        let credential = Credential { challenge, ..presented.credential.clone() };
-        let whole = Presented { realm: realm.clone(), credential };
-        let mut sale = self.charge(request, offer, &whole, id).await?;
-        // The client knows the challenge that it answered, and the receipt's signature does not cover it.
-        sale.receipt.receipt.challenge_id.clone_from(&presented.credential.challenge.id);
-        Ok(sale)
-    }
-
     /// The 402 that asks for payment although a credential was presented: it has not paid for this yet.
     pub(crate) fn ask(&self, request: &Parts, offer: &Offer, presented: &Presented, detail: &str) -> Refused {
         let problem = Problem::new(ProblemType::PaymentRequired, detail).with("price", &offer.quote.price);
-        self.refuse(request, &presented.realm, offer, &problem)
-    }
-
-    /// The answer to a credential that agrees to too little.
-    pub(crate) fn underpaid(&self, request: &Parts, offer: &Offer, presented: &Presented, detail: &str) -> Refused {
-        let problem = Problem::new(ProblemType::PaymentInsufficient, detail).with("price", &offer.quote.price);
         self.refuse(request, &presented.realm, offer, &problem)
     }
 

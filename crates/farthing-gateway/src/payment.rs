@@ -45,7 +45,7 @@ type Price = Arc<dyn Fn(&Parts) -> Option<Offer> + Send + Sync>;
 /// fn forecast(payee: Payee) -> Router {
 ///     let price = |request: &axum::http::request::Parts| {
 ///         let item = request.uri.path().to_owned();
-///         Some(Quote { item, price: Amount::new(10_000), reservation_required: None })
+///         Some(Quote::new(item, Amount::new(10_000)))
 ///     };
 ///     let charge = ChargeLayer::new(Gate::new(payee, None), price);
 ///     Router::new().route("/forecast", get(|| async { "rain" })).layer(charge)

@@ -2,12 +2,11 @@
 
 use crate::app::App;
 use crate::catalog::Tip;
-use crate::gate::{Offer, Presented, Refused, with_receipt};
+use crate::gate::{Offer, Refused, with_receipt};
 use crate::respond::{json_response, plain_problem, problem_response};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::Response;
 use farthing::payee::Sale;
 use farthing_core::Amount;
@@ -54,12 +53,12 @@ pub(crate) async fn take(
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
-    let presented = app.gate.present(&head, &offer(&tip, tip.minimum))?;
+    let offer = Offer { quote: tip.quote(), title: Some("A tip".to_owned()) };
+    let presented = app.gate.present(&head, &offer)?;
     // Before the charge, so that a message that can't be taken costs nothing.
     let message = read_message(body).await?;
-    let amount = agreed(&app, &tip, &head, &presented)?;
     let id = RequestId::new(head.method.as_str(), &tip.path);
-    let sale = app.gate.charge_in_full(&head, &offer(&tip, amount), &presented, id).await?;
+    let sale = app.gate.charge(&head, &offer, &presented, id).await?;
     // A retry may say another amount; what was charged is what counts.
     let amount = sale.receipt.receipt.price;
     let answer = json_response(StatusCode::OK, "application/json", &TipAnswer { thanks: &tip.thanks, amount });
@@ -71,22 +70,6 @@ pub(crate) async fn take(
         }
     }
     Ok(answer)
-}
-
-fn offer(tip: &Tip, amount: Amount) -> Offer {
-    Offer { quote: tip.quote(amount), title: Some("A tip".to_owned()) }
-}
-
-/// What the payer has agreed to give; who names nothing gives the least.
-fn agreed(app: &App, tip: &Tip, head: &Parts, presented: &Presented) -> Result<Amount, Refused> {
-    let amount = presented.credential().payload.amount.unwrap_or(tip.minimum);
-    if amount < tip.minimum {
-        let token = app.gate.payee().token();
-        let detail =
-            format!("a tip is {} or more, and {} was agreed to", token.format(tip.minimum), token.format(amount));
-        return Err(app.gate.underpaid(head, &offer(tip, tip.minimum), presented, &detail));
-    }
-    Ok(amount)
 }
 
 async fn read_message(body: Body) -> Result<Option<String>, Refused> {

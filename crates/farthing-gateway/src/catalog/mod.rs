@@ -143,7 +143,7 @@ impl Item {
     /// What it costs, as the payee is told.
     #[must_use]
     pub fn quote(&self) -> Quote {
-        Quote { item: self.path.clone(), price: self.price, reservation_required: self.reservation }
+        Quote { reservation_required: self.reservation, ..Quote::new(&self.path, self.price) }
     }
 
     fn listed(&self) -> ListedItem {
@@ -158,10 +158,11 @@ impl Item {
 }
 
 impl Tip {
-    /// What a tip of this amount costs: the amount.
+    /// What a tip costs, as the payee is told: the minimum, or more if the payer says so.
     #[must_use]
-    pub fn quote(&self, amount: Amount) -> Quote {
-        Quote { item: self.path.clone(), price: amount, reservation_required: self.reservation }
+    pub fn quote(&self) -> Quote {
+        let least = Quote::new(&self.path, self.minimum);
+        Quote { or_more: true, reservation_required: self.reservation, ..least }
     }
 
     fn listed(&self) -> ListedItem {

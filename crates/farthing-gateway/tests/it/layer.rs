@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn service(shop: &Shop, calls: &Arc<AtomicUsize>) -> Router {
     let price = |request: &Parts| {
         let path = request.uri.path();
-        let quote = Quote { item: path.to_owned(), price: PRICE, reservation_required: None };
+        let quote = Quote::new(path, PRICE);
         path.starts_with("/paid").then_some(quote)
     };
     let calls = Arc::clone(calls);

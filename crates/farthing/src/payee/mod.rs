@@ -41,8 +41,18 @@ pub struct Quote {
     pub item: String,
     /// Its price.
     pub price: Amount,
+    /// Whether the payer names the amount and the price is only the least: a tip. Charged is what it agreed to.
+    pub or_more: bool,
     /// Set if the item is served only against a reservation: the reservation that clients are asked for.
     pub reservation_required: Option<Amount>,
+}
+
+impl Quote {
+    /// An item at a price.
+    #[must_use]
+    pub fn new(item: impl Into<String>, price: Amount) -> Self {
+        Self { item: item.into(), price, or_more: false, reservation_required: None }
+    }
 }
 
 /// An item sold.
@@ -251,7 +261,7 @@ impl Payee {
     /// may be served.
     ///
     /// Charged is the quote's price; or the amount of the challenge, if that was for the same item, is lower and has
-    /// not expired. A retry of the same request with the same voucher is answered again and not charged again.
+    /// not expired; or, where the payer names the amount, what it agreed to. A retry of the same request with the same voucher is answered again and not charged again.
     ///
     /// # Errors
     ///
@@ -333,12 +343,15 @@ impl Payee {
         }
         let asked = self.check_challenge(realm, challenge, now)?;
         let same_item = asked.method_details.item == quote.item;
-        let price = if same_item { asked.amount.min(quote.price) } else { quote.price };
+        let least = if same_item { asked.amount.min(quote.price) } else { quote.price };
         let agreed = payload.amount.unwrap_or(asked.amount);
-        if agreed < price {
-            let detail = format!("the item costs {price}, and {agreed} was agreed to");
+        let price = if quote.or_more { agreed } else { least };
+        if agreed < least {
+            let format = |amount| self.token().format(amount);
+            let or_more = if quote.or_more { " or more" } else { "" };
+            let detail = format!("the price is {}{or_more}, and {} was agreed to", format(least), format(agreed));
             let problem = Problem::new(ProblemType::PaymentInsufficient, detail);
-            return Err(problem.with("price", &price).with("amount", &agreed).into());
+            return Err(problem.with("price", &least).with("amount", &agreed).into());
         }
         let channel = self.terms(payload)?;
         let voucher = payload.signed_voucher().verify(&self.0.domain, &channel);

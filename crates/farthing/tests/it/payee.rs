@@ -13,7 +13,7 @@ const REALM: &str = "localhost";
 const DIME: u128 = 100_000;
 
 fn quote(path: &str, price: u128) -> Quote {
-    Quote { item: path.to_owned(), price: Amount::new(price), reservation_required: None }
+    Quote::new(path, Amount::new(price))
 }
 
 fn credential(payee: &Payee, quote: &Quote, channel: &Channel, signed: SignedVoucher) -> Credential {
