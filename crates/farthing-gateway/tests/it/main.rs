@@ -3,6 +3,7 @@
 mod admin;
 mod buying;
 mod catalog;
+mod interoperation;
 mod layer;
 mod parallel;
 mod refusing;
