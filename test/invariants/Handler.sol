@@ -271,6 +271,7 @@ contract Handler is Toolbox {
         if (good && !stale) plan.due = payable_(channel, cumulative);
         plan.expected = from == channel.payee && (stale ? before.reserved > 0 : plan.due > 0);
         plan.refund = before.reserved - _min(plan.due, before.reserved);
+        plan.expected = plan.expected && _fits(channel, plan.refund);
         plan.payeeBefore = holdings(channel.payee, channel.token);
         plan.payerBefore = wholeOf(channel);
     }
@@ -288,7 +289,8 @@ contract Handler is Toolbox {
     function finalizeClose(uint256 seed) external {
         Channel memory channel = channelOf(seed);
         ChannelState memory before = STORE.channelState(idOf(channel));
-        bool expected = before.closeAt != 0 && vm.getBlockTimestamp() >= before.closeAt;
+        bool expected =
+            before.closeAt != 0 && vm.getBlockTimestamp() >= before.closeAt && _fits(channel, before.reserved);
         _name(channel);
         _name(fallBackOf(channel));
         uint256 whole = wholeOf(channel);
@@ -466,8 +468,17 @@ contract Handler is Toolbox {
 
     function _checkRefund(Channel memory channel, uint256 before, uint256 refund) private {
         assertEq(wholeOf(channel) - before, refund, "invariant 8: refund");
-        bool toAccount = channel.payer == address(CONTRACT_PAYER) && channel.token == ETH && _refuses();
-        if (!toAccount) STORE.noteReturned(channel.token, refund);
+        if (!_landsInAccount(channel)) STORE.noteReturned(channel.token, refund);
+    }
+
+    function _landsInAccount(Channel memory channel) private view returns (bool) {
+        return channel.payer == address(CONTRACT_PAYER) && channel.token == ETH && _refuses();
+    }
+
+    /// @dev A payer that refuses its refund, and whose own account is full to the last bit, has to empty that first.
+    function _fits(Channel memory channel, uint256 refund) private view returns (bool) {
+        if (!_landsInAccount(channel)) return true;
+        return uint256(STORE.accountState(idOf(fallBackOf(channel))).balance) + refund <= AMOUNT_MAX;
     }
 
     function _refuses() private view returns (bool) {
