@@ -223,7 +223,7 @@ impl Payer {
             Denied::Budget(error) => error.into(),
             Denied::NeedsReservation { channel, shortfall } => PayerError::ReservationNeeded {
                 deployment,
-                channel: Box::new(channel),
+                channel,
                 token: token(),
                 amount: shortfall.amount,
                 required: shortfall.required,

@@ -4,3 +4,4 @@
 
 mod chain;
 mod payee;
+mod payer;

@@ -64,7 +64,7 @@ pub(in crate::payer) enum Denied {
     NoDeposit,
     PayeeChanged { pinned: Address },
     Budget(Box<BudgetError>),
-    NeedsReservation { channel: Channel, shortfall: Shortfall },
+    NeedsReservation { channel: Box<Channel>, shortfall: Shortfall },
     TooLarge { cumulative_amount: Amount },
 }
 
@@ -98,7 +98,7 @@ pub(super) fn promise(
         // The channel is kept, so that the reservation is made, and recorded, for the one that will be used.
         tables::save_channel(transaction, &channel)?;
         return Ok(Err(match intent.limits.check_reservation(shortfall.locked, token) {
-            Ok(()) => Denied::NeedsReservation { channel: channel.channel, shortfall },
+            Ok(()) => Denied::NeedsReservation { channel: Box::new(channel.channel), shortfall },
             Err(error) => Denied::Budget(Box::new(error)),
         }));
     }

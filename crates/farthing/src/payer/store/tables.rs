@@ -2,8 +2,8 @@
 
 use super::epoch::Lineage;
 use super::records::{
-    ACCOUNTS, AccountKey, BY_DAY, BY_REQUEST, BY_VOUCHER, CHANNELS, CachedOffer, FundedAccount, HELD, JOURNAL, META, OFFERS,
-    PAYEES, PaidChannel, Promise, PromiseId, decode, encode,
+    ACCOUNTS, AccountKey, BY_DAY, BY_REQUEST, BY_VOUCHER, CHANNELS, CachedOffer, FundedAccount, HELD, JOURNAL, META,
+    OFFERS, PAYEES, PaidChannel, Promise, PromiseId, decode, encode,
 };
 use super::{StoreError, failed};
 use farthing_core::{Account, Address, Amount, ChannelId, Deployment, Timestamp};

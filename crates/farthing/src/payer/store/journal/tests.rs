@@ -18,7 +18,10 @@ fn limits() -> Limits {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A site (with a payee that several sites may share) asks a price.
-    Promise { site: u8, price: u128 },
+    Promise {
+        site: u8,
+        price: u128,
+    },
     /// The nth open promise is refused, or kept.
     Refuse(usize),
     Keep(usize),
@@ -55,7 +58,8 @@ impl World {
         let lineage = Lineage::unborn().renewed(0);
         let transaction = database.begin_write().expect("begins");
         tables::create(&transaction, 1, &lineage).expect("creates");
-        tables::record_deposit(&transaction, deployment(), account(), Timestamp::from_unix_seconds(0)).expect("records");
+        tables::record_deposit(&transaction, deployment(), account(), Timestamp::from_unix_seconds(0))
+            .expect("records");
         transaction.commit().expect("commits");
         let (highest, highest_at_dawn) = (BTreeMap::new(), BTreeMap::new());
         Self { database, lineage, limits, day: 20_000, highest, highest_at_dawn, open: Vec::new(), kept: Vec::new() }
