@@ -1,0 +1,119 @@
+//! `farthing balance`: where the money is.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{short, short_address, table};
+use alloy::eips::BlockNumberOrTag::Latest;
+use clap::Args;
+use farthing::core::{Address, Amount, ChannelId, Timestamp, Token};
+use farthing::payer::PaidChannel;
+use farthing::token;
+use serde::Serialize;
+
+/// Show where your money is: wallet, account, and the channels it was promised on
+///
+/// Promised is what the vouchers of a channel add up to, redeemed is what the creator took, reserved is what only the
+/// creator can have until the exit delay has run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing balance
+  farthing balance --token eth --json")]
+pub(crate) struct Balance {
+    /// Show the account of this signer, instead of your wallet's own
+    #[arg(long, value_name = "ADDRESS")]
+    signer: Option<Address>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    address: Address,
+    token: Token,
+    wallet: Purse,
+    account: Purse,
+    channels: Vec<ShownChannel>,
+}
+
+#[derive(Default, Serialize)]
+struct Purse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    native: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<Amount>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownChannel {
+    channel_id: ChannelId,
+    origin: String,
+    payee: Address,
+    promised: Amount,
+    redeemed: Amount,
+    reserved: Amount,
+    close_at: Option<Timestamp>,
+}
+
+pub(super) async fn run(context: &Context, command: &Balance) -> Result<(), Failure> {
+    let chain = context.chain().await?;
+    let token = context.token(&chain).await?;
+    let escrow = context.escrow(chain).await?;
+    let account = context.account(&token, command.signer)?;
+    let native = escrow.chain().balance(account.payer).await?;
+    let held = token::balance_of(escrow.chain(), token.address, account.payer).await?;
+    let balance = escrow.account_balance(&account).await?;
+    let mut channels = Vec::new();
+    let is_here = |paid: &PaidChannel| paid.deployment == escrow.deployment() && paid.channel.account() == account;
+    for paid in context.payer_store().await?.channels().await?.into_iter().filter(is_here) {
+        let funds = escrow.funds_of(&paid.channel, Latest).await?.channel;
+        // An earlier life of the store has nothing more to say once nothing is reserved.
+        if paid.retired && funds.reserved.is_zero() {
+            continue;
+        }
+        channels.push(ShownChannel {
+            channel_id: paid.channel.id(&paid.deployment),
+            origin: paid.origin,
+            payee: paid.channel.payee,
+            promised: paid.promised,
+            redeemed: funds.redeemed,
+            reserved: funds.reserved,
+            close_at: funds.close_at,
+        });
+    }
+    let wallet = Purse { token: Some(held), native: Some(native), ..Purse::default() };
+    let account_purse = Purse { balance: Some(balance), ..Purse::default() };
+    let shown = Shown { address: account.payer, token: token.clone(), wallet, account: account_purse, channels };
+    context.output.result(&shown, || text(&shown, held, native, balance))
+}
+
+fn text(shown: &Shown, held: Amount, native: Amount, balance: Amount) -> String {
+    let money = |amount| shown.token.format(amount);
+    let coin = Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false };
+    let mut text = format!("address {}\nwallet  {}", shown.address, money(held));
+    if !shown.token.address.is_zero() {
+        text += &format!(", {} for gas", coin.format(native));
+    }
+    text += &format!("\naccount {}\n", money(balance));
+    if shown.channels.is_empty() {
+        return text;
+    }
+    let mut channels = table(&["channel", "site", "payee", "promised", "redeemed", "reserved"], &[3, 4, 5]);
+    for channel in &shown.channels {
+        channels.add_row([
+            short(channel.channel_id),
+            channel.origin.clone(),
+            short_address(channel.payee),
+            money(channel.promised),
+            money(channel.redeemed),
+            money(channel.reserved),
+        ]);
+    }
+    text += &format!("\n{}\n", channels.trim_fmt());
+    for (channel, close_at) in shown.channels.iter().filter_map(|channel| Some((channel, channel.close_at?))) {
+        let (id, reserved) = (short(channel.channel_id), money(channel.reserved));
+        text += &format!("\n{id}: {reserved} can be taken back from {close_at} with farthing finalize-close");
+    }
+    text
+}

@@ -1,0 +1,79 @@
+//! `farthing redeem`: turn vouchers into money.
+
+use crate::context::Context;
+use crate::failure::{Code, Failure};
+use crate::ledger::{AdminRequest, LedgerPlace, RedeemReport, redeem_report};
+use crate::progress::waiting;
+use clap::Args;
+use farthing::core::{Amount, B256};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Redeem the last voucher of every channel, all in one transaction
+///
+/// A running gateway does it with its own wallet; else the ledger is opened here. Nothing due is no failure.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing redeem nocturne-records
+  farthing redeem --data /var/lib/farthing --json")]
+pub(crate) struct Redeem {
+    #[command(flatten)]
+    place: LedgerPlace,
+}
+
+#[derive(Serialize)]
+struct Redeemed {
+    transactions: Vec<Value>,
+    vouchers: u64,
+    paid: Amount,
+}
+
+/// What is added up and shown of a transaction.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Shown {
+    pub(super) transaction: B256,
+    vouchers: u64,
+    pub(super) paid: Amount,
+    pub(super) refunded: Amount,
+    gas_used: u64,
+    block: u64,
+}
+
+impl Shown {
+    pub(super) fn all(report: &RedeemReport) -> Result<Vec<Self>, Failure> {
+        let shown = report.transactions.iter().cloned().map(serde_json::from_value).collect::<Result<_, _>>();
+        shown.map_err(|error| Failure::new(Code::Unexpected, error))
+    }
+
+    pub(super) fn line(&self) -> String {
+        format!("\ntransaction {} in block {}, {} gas", self.transaction, self.block, self.gas_used)
+    }
+}
+
+pub(super) async fn run(context: &Context, command: &Redeem) -> Result<(), Failure> {
+    let data = command.place.data();
+    let waiting = waiting("waiting for the redemption to be mined");
+    let report: RedeemReport = match data.ask(&AdminRequest::Redeem).await? {
+        Some(report) => report,
+        None => {
+            let (record, redeemer) = data.redeemer(context).await?;
+            redeem_report(&record.token, &redeemer.redeem().await?)?
+        }
+    };
+    drop(waiting);
+    let shown = Shown::all(&report)?;
+    let paid = Amount::saturating_sum(shown.iter().map(|shown| shown.paid));
+    let vouchers = shown.iter().map(|shown| shown.vouchers).sum();
+    let token = &report.token;
+    let redeemed = Redeemed { transactions: report.transactions.clone(), vouchers, paid };
+    context.output.result(&redeemed, || {
+        if shown.is_empty() {
+            return "nothing is due".to_owned();
+        }
+        let count = if vouchers == 1 { "1 voucher".to_owned() } else { format!("{vouchers} vouchers") };
+        let lines: String = shown.iter().map(Shown::line).collect();
+        format!("redeemed {count} for {}{lines}", token.format(paid))
+    })
+}

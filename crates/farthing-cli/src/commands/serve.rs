@@ -1,0 +1,194 @@
+//! `farthing serve`: sell a folder behind HTTP 402.
+
+mod admin;
+mod leaving;
+
+use crate::context::Context;
+use crate::failure::{Code, Failure};
+use crate::ledger::{DataFolder, LedgerPlace, LedgerRecord, start_payee};
+use admin::Admin;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use clap::Args;
+use farthing::chain::Chain;
+use farthing::core::{Address, Token};
+use farthing::escrow::Escrow;
+use farthing::payee::{EmbeddedStore, LedgerIdentity, Redeemer, Watcher};
+use farthing_gateway::admin::AdminSocket;
+use farthing_gateway::{AppOptions, Catalog, CatalogError, Realm, app};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Sell what a folder's catalog.toml lists, behind HTTP 402
+///
+/// The wallet's address is paid. Every voucher is in the ledger, durably, before anything is served; stopping or killing
+/// the gateway loses none. It logs requests to standard error (FARTHING_LOG sets the level: warn, info, debug), serves
+/// until it gets SIGINT or SIGTERM, and redeems by itself when a payer asks for its reservation back.
+///
+/// It speaks plain HTTP: put a proxy with TLS in front, and name the host it is known by with --realm.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing serve nocturne-records --token 0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48 --dollar
+  farthing serve nocturne-records --listen 127.0.0.1:9000 --realm music.example
+
+A catalog:
+  name = \"Nocturne Records\"
+  [[item]]
+  path = \"/songs/nocturne\"
+  file = \"songs/nocturne.wav\"
+  title = \"Nocturne in E flat\"
+  price = \"$0.50\"")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    place: LedgerPlace,
+
+    /// Listen here; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8402")]
+    listen: SocketAddr,
+
+    /// Issue challenges for this host; needed behind a proxy or under a name
+    #[arg(long, value_name = "HOST")]
+    realm: Option<Realm>,
+
+    /// Look at the chain this often
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    poll_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    url: String,
+    payee: Address,
+    token: Token,
+    ledger: PathBuf,
+    items: usize,
+}
+
+pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failure> {
+    log_to_stderr()?;
+    let chain = context.chain().await?;
+    let token = context.token(&chain).await?;
+    let catalog = Catalog::load(&command.place.folder, &token)?;
+    let escrow = context.escrow(chain).await?;
+    let data = command.place.data();
+    data.create()?;
+    keep_apart(&catalog, &data)?;
+    let key = context.key()?;
+    // The socket's lock comes first: it tells another gateway from a ledger that something else has open.
+    let socket = AdminSocket::bind(&data.socket())?;
+    let identity = LedgerIdentity { deployment: escrow.deployment(), payee: key.address(), token: token.address };
+    let store = EmbeddedStore::open(&data.ledger(), &identity)?;
+    let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await? };
+    data.save_record(&record)?;
+    let chain = Chain::connect_to(&context.globals.rpc_url, Some(key.clone()), identity.deployment.chain_id).await?;
+    let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;
+    let payee = start_payee(&record, catalog.credit(), store, key, &escrow)?;
+    let listener = TcpListener::bind(command.listen).await.map_err(|error| {
+        Failure::new(Code::Unexpected, format!("{}: {error}", command.listen))
+            .hint("listen elsewhere with --listen; port 0 takes a free one")
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::new(Code::Unexpected, error))?;
+    let mut watcher = Watcher::new(payee.clone(), escrow.clone());
+    // Until the chain was seen once, nothing is served on credit.
+    watcher.step().await.map_err(|error| Failure::new(Code::Chain, error).hint("check --rpc-url (ETH_RPC_URL)"))?;
+
+    let ready = Ready {
+        url: format!("http://{address}"),
+        payee: identity.payee,
+        token,
+        ledger: data.ledger(),
+        items: catalog.items().len(),
+    };
+    let redeemer = Arc::new(Mutex::new(Redeemer::new(payee.clone(), escrow.clone())));
+    let interval = Duration::from_secs(command.poll_seconds);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watcher.run(interval));
+    tasks.spawn(leaving::watch(payee.clone(), escrow, Arc::clone(&redeemer), interval));
+    let admin = Admin { payee: payee.clone(), redeemer };
+    tasks.spawn(async move { socket.serve(admin).await });
+    let router = app(payee, catalog, AppOptions { realm: command.realm.clone(), ..AppOptions::default() });
+    let stop = stop_signal()?;
+    context.output.result(&ready, || ready.text())?;
+    farthing_gateway::serve(listener, router.layer(from_fn(log_request)), stop).await;
+    // The socket's file is removed when its task is gone.
+    tasks.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+impl Ready {
+    fn text(&self) -> String {
+        let items = if self.items == 1 { "1 item".to_owned() } else { format!("{} items", self.items) };
+        let (symbol, ledger) = (&self.token.symbol, self.ledger.display());
+        format!("serving {items} at {}, paid to {} in {symbol}, ledger {ledger}", self.url, self.payee)
+    }
+}
+
+/// The ledger must not be for sale: not even by a catalog that names a file in it.
+fn keep_apart(catalog: &Catalog, data: &DataFolder) -> Result<(), Failure> {
+    let folder = data.path().canonicalize().map_err(|error| Failure::file(data.path(), &error))?;
+    match catalog.items().iter().find(|item| item.file.starts_with(&folder)) {
+        Some(item) => Err(Failure::new(
+            Code::Usage,
+            format!("{} sells a file of the data folder {}", item.path, folder.display()),
+        )
+        .hint("name a folder of its own with --data")),
+        None => Ok(()),
+    }
+}
+
+fn log_to_stderr() -> Result<(), Failure> {
+    let level = std::env::var("FARTHING_LOG").ok().filter(|level| !level.trim().is_empty());
+    let level = level.unwrap_or_else(|| "info".to_owned());
+    let targets: Targets = level.parse().map_err(|_| {
+        Failure::new(Code::Usage, format!("FARTHING_LOG is {level:?}"))
+            .hint("write a level (warn, info, debug), or target=level with commas between")
+    })?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    // A second subscriber is another command's, in the same process; it logs as well.
+    let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
+    Ok(())
+}
+
+/// One line a request: what and with what result, never who and never a header.
+async fn log_request(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let paid = response.headers().contains_key("payment-receipt");
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%method, path, status, paid, milliseconds, "request");
+    response
+}
+
+/// Completes at SIGINT or SIGTERM. The handlers are in place when this returns, before anyone is told that it serves.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(Code::Unexpected, error));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; answers that are under way finish");
+    })
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        Self::new(Code::Usage, error).hint("farthing serve --help shows a catalog")
+    }
+}

@@ -1,0 +1,54 @@
+//! What a running gateway does for `farthing earnings`, `redeem` and `close`.
+
+use crate::failure::{Code, Failure};
+use crate::ledger::{AdminAnswer, AdminRequest, redeem_report, report};
+use farthing::payee::{Payee, Redeemer};
+use farthing_gateway::admin::AdminHandler;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Answers at the admin socket.
+#[derive(Debug)]
+pub(super) struct Admin {
+    pub(super) payee: Payee,
+    /// One at a time: two redemptions at once would send the same vouchers twice.
+    pub(super) redeemer: Arc<Mutex<Redeemer>>,
+}
+
+impl AdminHandler for Admin {
+    async fn handle(&self, request: Value) -> Value {
+        let answer = match self.answer(request).await {
+            Ok(answer) => AdminAnswer::Ok(answer),
+            Err(Failure { code, message, hint }) => AdminAnswer::Error { code: code as u8, message, hint },
+        };
+        serde_json::to_value(answer)
+            .unwrap_or_else(|error| json!({ "error": { "code": 1, "message": error.to_string() } }))
+    }
+}
+
+impl Admin {
+    async fn answer(&self, request: Value) -> Result<Value, Failure> {
+        let request = serde_json::from_value(request).map_err(|error| {
+            Failure::new(Code::Usage, format!("the gateway does not know this request: {error}"))
+                .hint("use the same version of farthing for both")
+        })?;
+        let token = self.payee.token();
+        match request {
+            AdminRequest::Earnings => to_json(&report(self.payee.store().as_ref(), token)?),
+            AdminRequest::Redeem => {
+                let redeemed = self.redeemer.lock().await.redeem().await?;
+                to_json(&redeem_report(token, &redeemed)?)
+            }
+            AdminRequest::Close { channel_id } => {
+                let closed = self.redeemer.lock().await.close(channel_id).await?;
+                to_json(&redeem_report(token, &[closed])?)
+            }
+        }
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::new(Code::Unexpected, error))
+}

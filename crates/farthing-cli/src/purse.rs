@@ -1,0 +1,243 @@
+//! The payer behind `get` and `tip`: its policy from what the owner named and set, its questions, its reservations.
+
+use crate::amounts;
+use crate::context::Context;
+use crate::failure::{Code, Failure};
+use crate::home::RememberedToken;
+use crate::progress::waiting;
+use clap::Args;
+use farthing::chain::{Chain, Mined};
+use farthing::core::{Address, Amount, Channel, Deployment, Token};
+use farthing::escrow::{Escrow, Funds};
+use farthing::payer::{BudgetError, Payer, PayerError, PayerOptions, PayerStore, Policy};
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a reservation may take to become final; on the main chain it takes a quarter of an hour.
+const FINAL_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// How often the payee is asked again once a reservation is final here: its own view is some seconds behind.
+const NOT_FINAL_TRIES: u32 = 15;
+
+/// How often a purchase is tried again for any reason: a site that never has enough is left.
+const TRIES: u32 = 24;
+
+/// What a purchase may cost.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Allowed {
+    /// Make a reservation for the creator, of up to this much, if it asks for one
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) reserve: Option<String>,
+
+    /// Pay this payee, if the site names another one than before
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) accept_payee: Option<Address>,
+}
+
+/// A payer that asks its owner and makes reservations.
+#[derive(Debug)]
+pub(crate) struct Purse<'a> {
+    context: &'a Context,
+    known: Vec<RememberedToken>,
+    reserve: Option<Amount>,
+    /// What was sent for reservations.
+    pub(crate) mined: Vec<Mined>,
+}
+
+impl<'a> Purse<'a> {
+    pub(crate) fn new(context: &'a Context, allowed: &Allowed) -> Result<Self, Failure> {
+        let mut purse = Self { context, known: known_tokens(context)?, reserve: None, mined: Vec::new() };
+        purse.reserve = allowed.reserve.as_deref().map(|text| purse.amount(text)).transpose()?;
+        Ok(purse)
+    }
+
+    /// The token that amounts on the command line are in: the only one that can be meant.
+    pub(crate) fn token(&self) -> Result<&Token, Failure> {
+        match self.known.as_slice() {
+            [] => Err(Failure::new(Code::Funds, "there is no deposit to pay from").hint("run farthing deposit")),
+            [known] => Ok(&known.token),
+            _ => Err(Failure::new(Code::Usage, "the amount could be in several tokens")
+                .hint("name one with --token (FARTHING_TOKEN); farthing balance shows each")),
+        }
+    }
+
+    pub(crate) fn amount(&self, text: &str) -> Result<Amount, Failure> {
+        amounts::parse_positive(self.token()?, text)
+    }
+
+    /// The payer. `item_max` lowers the auto-approve line; what raises it is an approval.
+    pub(crate) async fn payer(&self, item_max: Option<Amount>) -> Result<Payer, Failure> {
+        let mut policy = Policy::default();
+        for known in &self.known {
+            let limits = policy.know(known.chain_id, known.token.clone());
+            *limits = known.limits();
+            limits.item = item_max.map_or(limits.item, |maximum| maximum.min(limits.item));
+            if let Some(escrow) = self.context.globals.escrow {
+                policy.escrows_allowed.push(Deployment { chain_id: known.chain_id, escrow });
+            }
+        }
+        let store = self.context.payer_store().await?;
+        Ok(Payer::new(PayerOptions::new(self.context.key()?, store).with_policy(policy))?)
+    }
+
+    /// What to do about an error: `Ok` says that the purchase can be tried again, perhaps with an approval.
+    pub(crate) async fn overcome(
+        &mut self,
+        store: &PayerStore,
+        error: PayerError,
+        try_number: u32,
+        yes: bool,
+    ) -> Result<Option<Amount>, Failure> {
+        if try_number >= TRIES {
+            return Err(error.into());
+        }
+        match &error {
+            PayerError::Budget(budget) => match budget.as_ref() {
+                BudgetError::Item { price, token, .. } if try_number == 0 => {
+                    let question = format!("It costs {}. Buy it?", token.format(*price));
+                    if yes || self.agrees(&question) { Ok(Some(*price)) } else { Err(error.into()) }
+                }
+                _ => Err(error.into()),
+            },
+            PayerError::ReservationNeeded { deployment, channel, token, amount, required } => {
+                let recorded = required.saturating_sub(*amount);
+                let escrow = self.read(deployment).await?;
+                if self.settle(&escrow, store, channel, recorded).await? {
+                    return Ok(None);
+                }
+                let allowed = self.reserve.is_some_and(|allowed| allowed >= *amount);
+                if !allowed && (self.reserve.is_some() || !self.agrees_to_reserve(&escrow, token, *amount).await?) {
+                    return Err(error.into());
+                }
+                self.make(&escrow, channel, token, *amount).await?;
+                self.settle(&escrow, store, channel, recorded).await?;
+                Ok(None)
+            }
+            PayerError::ReservationNotFinal { deployment, channel, .. } if try_number < NOT_FINAL_TRIES => {
+                // Perhaps the payee is a block behind; perhaps what was recorded has left the channel since.
+                let escrow = self.read(deployment).await?;
+                let _waiting = waiting("waiting until the creator sees the reservation");
+                record_final(&escrow, store, channel).await?;
+                sleep(Duration::from_secs(1)).await;
+                Ok(None)
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    async fn read(&self, deployment: &Deployment) -> Result<Escrow, Failure> {
+        let chain = Chain::connect_to(&self.context.globals.rpc_url, None, deployment.chain_id).await?;
+        Ok(Escrow::bind(chain, deployment.escrow).await?)
+    }
+
+    /// Waits until what is reserved already is final, and records it. Says whether that is more than was recorded.
+    async fn settle(
+        &self,
+        escrow: &Escrow,
+        store: &PayerStore,
+        channel: &Channel,
+        recorded: Amount,
+    ) -> Result<bool, Failure> {
+        let head = escrow.funds_of(channel, Latest).await?;
+        if guaranteed(&head) <= recorded {
+            return Ok(false);
+        }
+        let _waiting = waiting("waiting until the reservation is final");
+        let deadline = Instant::now() + FINAL_WITHIN;
+        let mut pause = Duration::from_millis(250);
+        loop {
+            if record_final(escrow, store, channel).await? >= guaranteed(&head) {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                let message = format!("the reservation is not final after {} s", FINAL_WITHIN.as_secs());
+                return Err(Failure::new(Code::Chain, message)
+                    .hint("run the same command again later; nothing is reserved twice"));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(4));
+        }
+    }
+
+    /// Moves money from the account into the channel.
+    async fn make(&mut self, escrow: &Escrow, channel: &Channel, token: &Token, amount: Amount) -> Result<(), Failure> {
+        check_balance(escrow, channel, token, amount).await?;
+        let escrow = self.context.sending(escrow).await?;
+        let _waiting = waiting(format!("waiting for the reservation of {} to be mined", token.format(amount)));
+        self.mined.push(escrow.reserve(channel, amount).await?);
+        Ok(())
+    }
+
+    async fn agrees_to_reserve(&self, escrow: &Escrow, token: &Token, amount: Amount) -> Result<bool, Failure> {
+        let delay = crate::output::duration(escrow.exit_delay().await?);
+        Ok(self.agrees(&format!(
+            "The creator asks for a reservation of {}. What is not spent comes back {delay} after you ask for it. Make it?",
+            token.format(amount)
+        )))
+    }
+
+    /// Asks at the terminal. Nobody there is a no.
+    fn agrees(&self, question: &str) -> bool {
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if self.context.globals.json || !terminal {
+            return false;
+        }
+        let _ = write!(std::io::stderr(), "{question} [y/N] ");
+        let mut answer = String::new();
+        let _ = std::io::stdin().read_line(&mut answer);
+        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+}
+
+use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
+
+/// What the chain guarantees a payee in total. A reservation that is about to leave guarantees nothing.
+fn guaranteed(funds: &Funds) -> Amount {
+    let reserved = if funds.channel.close_at.is_some() { Amount::ZERO } else { funds.channel.reserved };
+    funds.channel.redeemed.saturating_add(reserved)
+}
+
+/// Records what is finally guaranteed, and returns it.
+pub(crate) async fn record_final(escrow: &Escrow, store: &PayerStore, channel: &Channel) -> Result<Amount, Failure> {
+    let (head, confirmed) = (escrow.funds_of(channel, Latest).await?, escrow.funds_of(channel, Finalized).await);
+    let confirmed = match confirmed {
+        Ok(confirmed) => confirmed,
+        // The escrow is younger than the last final block.
+        Err(farthing::escrow::EscrowError::Answer(_)) => Funds::default(),
+        Err(error) => return Err(error.into()),
+    };
+    // A close that was requested counts from the head, whether or not it is final.
+    let total = guaranteed(&head).min(guaranteed(&confirmed));
+    store.record_reservation(channel.id(&escrow.deployment()), total).await?;
+    Ok(total)
+}
+
+/// Makes sure that an account can give so much, before a transaction is paid for.
+pub(crate) async fn check_balance(
+    escrow: &Escrow,
+    channel: &Channel,
+    token: &Token,
+    amount: Amount,
+) -> Result<(), Failure> {
+    let held = escrow.account_balance(&channel.account()).await?;
+    if held < amount {
+        let message = format!("the account holds {}, less than {}", token.format(held), token.format(amount));
+        return Err(Failure::new(Code::Funds, message).hint("run farthing deposit"));
+    }
+    Ok(())
+}
+
+/// The tokens that may be spent: those that were named before, or the one that is named now.
+fn known_tokens(context: &Context) -> Result<Vec<RememberedToken>, Failure> {
+    let mut known = context.home()?.tokens()?;
+    if let Some(named) = context.globals.token {
+        known.retain(|known| known.token.address == named);
+    }
+    if let Some(dollar) = context.globals.dollar {
+        for known in &mut known {
+            known.token.dollar = dollar && !known.token.address.is_zero();
+        }
+    }
+    Ok(known)
+}

@@ -1,0 +1,82 @@
+//! What help says, word for word.
+
+use crate::world::{farthing, run};
+
+const COMMANDS: [&[&str]; 21] = [
+    &[],
+    &["wallet"],
+    &["wallet", "new"],
+    &["wallet", "show"],
+    &["deposit"],
+    &["get"],
+    &["tip"],
+    &["balance"],
+    &["history"],
+    &["budget"],
+    &["withdraw"],
+    &["reserve"],
+    &["request-close"],
+    &["finalize-close"],
+    &["escrow", "deploy"],
+    &["escrow", "show"],
+    &["escrow", "verify"],
+    &["serve"],
+    &["earnings"],
+    &["redeem"],
+    &["close"],
+];
+
+fn help(command: &[&str]) -> String {
+    let ran = run(farthing().args(command).arg("--help"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{command:?}");
+    ran.stdout
+}
+
+#[test]
+fn help_says_what_it_said() {
+    insta::assert_snapshot!("farthing", help(&[]));
+    for command in &COMMANDS[1..] {
+        let text = help(command);
+        // The same options everywhere: once is enough.
+        let own = text.split("Options for every command:").next().unwrap_or_default();
+        let examples = text.split_once("Examples:").or_else(|| text.split_once("Example:"));
+        let examples = examples.map(|(_, examples)| format!("Examples:{examples}")).unwrap_or_default();
+        insta::assert_snapshot!(format!("farthing {}", command.join(" ")), format!("{own}…\n{examples}"));
+    }
+}
+
+#[test]
+fn every_flag_and_command_is_documented_within_a_hundred_columns() {
+    for command in COMMANDS {
+        for line in help(command).lines() {
+            assert!(line.chars().count() <= 100, "{command:?}: {line}");
+        }
+    }
+    // A flag without words would be the last thing on its line.
+    for line in run(farthing().args(["get", "-h"])).stdout.lines().filter(|line| line.trim_start().starts_with('-')) {
+        assert!(!line.trim_end().ends_with('>'), "{line}");
+    }
+}
+
+#[test]
+fn the_long_help_documents_every_exit_code() {
+    let text = help(&[]);
+    let codes: Vec<u8> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("Exit codes"))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    assert_eq!(codes, (0..=12).collect::<Vec<u8>>());
+}
+
+#[test]
+fn version_and_help_are_data_and_a_wrong_word_is_an_error() {
+    let version = run(farthing().arg("--version"));
+    assert_eq!(version.text(), format!("farthing {}", env!("CARGO_PKG_VERSION")));
+    let wrong = run(farthing().args(["--json", "gett"]));
+    assert_eq!(wrong.code, 2);
+    let error: serde_json::Value = serde_json::from_str(&wrong.stdout).expect("JSON");
+    assert_eq!(error["error"]["code"], 2);
+    assert!(wrong.stderr.contains("error: "), "{wrong:?}");
+    assert_eq!(run(&mut farthing()).code, 2, "nothing to do");
+}

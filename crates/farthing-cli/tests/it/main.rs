@@ -1,0 +1,8 @@
+//! The `farthing` binary as a process, against a real anvil: what it prints, what it exits with, what it leaves behind.
+
+mod codes;
+mod help;
+mod money;
+mod shop;
+mod wallet;
+mod world;
