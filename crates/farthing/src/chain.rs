@@ -175,6 +175,15 @@ impl Chain {
         to_amount(balance)
     }
 
+    /// How many transactions an address has sent, at the head.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn transactions_of(&self, address: Address) -> Result<u64, ChainError> {
+        self.provider.get_transaction_count(address).await.map_err(|error| self.error(&error))
+    }
+
     /// Whether there is code at an address. Money sent to a right but empty address is gone.
     ///
     /// # Errors
