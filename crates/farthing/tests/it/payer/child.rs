@@ -3,15 +3,19 @@
 use super::{payer_at, plenty};
 use farthing::PrivateKeySigner;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const TASK: &str = "FARTHING_TEST_CHILD";
 const SAYS: &str = "child: ";
 
 /// A payer in a process of its own. It ends with its parent's handle.
-pub(super) struct Process(Child);
+pub(super) struct Process {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -22,36 +26,58 @@ impl Drop for Process {
 impl Process {
     /// Fetches URLs one after the other, without limits unless `limited`.
     pub(super) fn fetching(store: &Path, key: &PrivateKeySigner, urls: &[String], limited: bool) -> Self {
-        let key = alloy::primitives::hex::encode(key.to_bytes());
-        Self::spawn(&json!({ "store": store, "key": key, "urls": urls, "limited": limited }))
+        Self::spawn(&[], &fetching(store, key, urls, limited))
+    }
+
+    /// The same, killed by strace as it enters the nth of these system calls; `None` if there is no strace.
+    pub(super) fn fetching_until(
+        nth: usize,
+        calls: &str,
+        store: &Path,
+        key: &PrivateKeySigner,
+        urls: &[String],
+    ) -> Option<Self> {
+        Command::new("strace").arg("-V").stdout(Stdio::null()).status().ok()?;
+        let trace = format!("trace={calls}");
+        let inject = format!("inject={calls}:signal=KILL:when={nth}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", trace.as_str(), "-e", inject.as_str()];
+        Some(Self::spawn(&strace, &fetching(store, key, urls, false)))
     }
 
     /// Opens the store and never lets go of it.
     pub(super) fn holding(store: &Path) -> Self {
-        Self::spawn(&json!({ "store": store, "hold": true }))
+        Self::spawn(&[], &json!({ "store": store, "hold": true }))
     }
 
-    fn spawn(task: &Value) -> Self {
+    fn spawn(wrapper: &[&str], task: &Value) -> Self {
+        let program = std::env::current_exe().expect("this binary");
         let arguments = ["payer::child::another_process", "--exact", "--ignored", "--nocapture"];
-        let mut command = Command::new(std::env::current_exe().expect("this binary"));
-        command.args(arguments).env(TASK, task.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
-        Self(command.spawn().expect("starts"))
+        let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]).chain(arguments.map(OsStr::new));
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).env(TASK, task.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("starts");
+        let output = BufReader::new(child.stdout.take().expect("is piped")).lines();
+        Self { child, output }
     }
 
     /// SIGKILL: nothing in it gets a chance to clean up.
     pub(super) fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
-    /// What it said, until it said so many things or ended.
+    /// What it says next, until it said so many things or ended.
     pub(super) fn hear(&mut self, most: usize) -> Vec<String> {
-        let output = self.0.stdout.take().expect("is heard once");
-        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        let lines = self.output.by_ref().map_while(Result::ok);
         // Behind the name of the test, the first line starts in its middle.
         let said = lines.filter_map(|line| line.split_once(SAYS).map(|(_, said)| said.to_owned()));
         said.take(most).collect()
     }
+}
+
+fn fetching(store: &Path, key: &PrivateKeySigner, urls: &[String], limited: bool) -> Value {
+    let key = alloy::primitives::hex::encode(key.to_bytes());
+    json!({ "store": store, "key": key, "urls": urls, "limited": limited })
 }
 
 fn say(what: &str) {
