@@ -13,7 +13,7 @@ use url::Url;
 /// a folder behind HTTP 402 and redeems only the last voucher. The escrow contract holds the money, and nobody owns it.
 #[derive(Debug, Parser)]
 #[command(name = "farthing", version, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
-#[command(propagate_version = true, subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
@@ -21,7 +21,10 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const AFTER_HELP: &str = "\
+/// What both helps end with: the two ways through.
+macro_rules! examples {
+    () => {
+        "\
 Listen:
   farthing wallet new
   farthing deposit 5 --token ADDRESS --dollar
@@ -32,22 +35,18 @@ Sell:
   farthing escrow deploy
   farthing serve FOLDER --token ADDRESS --dollar
   farthing earnings FOLDER
-  farthing redeem FOLDER
+  farthing redeem FOLDER"
+    };
+}
 
-farthing help COMMAND says more; farthing --help also lists the exit codes";
+const AFTER_HELP: &str = concat!(
+    examples!(),
+    "\n\nfarthing help COMMAND says more; farthing --help lists how amounts are written, and the exit codes"
+);
 
-const AFTER_LONG_HELP: &str = "\
-Listen:
-  farthing wallet new
-  farthing deposit 5 --token ADDRESS --dollar
-  farthing get https://music.example/songs/nocturne
-  farthing withdraw all
-
-Sell:
-  farthing escrow deploy
-  farthing serve FOLDER --token ADDRESS --dollar
-  farthing earnings FOLDER
-  farthing redeem FOLDER
+const AFTER_LONG_HELP: &str = concat!(
+    examples!(),
+    "
 
 Amounts:
   5, 0.5     whole units of the token
@@ -56,8 +55,9 @@ Amounts:
   '5 base'   base units: millionths of a USDC, wei of an ether
 
 Output:
-  Standard output is data, standard error is talk. With --json a command writes one JSON object; amounts in it are
-  decimal strings of base units, and a failure is {\"error\": {\"code\", \"message\", \"hint\"}}.
+  Standard output is data, standard error is talk. With --json a command writes one object:
+  amounts are decimal strings of base units, times are RFC 3339, hexadecimal is lower case, and
+  a failure is {\"error\": {\"code\", \"message\", \"hint\"}}.
 
 Exit codes:
    0  done
@@ -72,7 +72,8 @@ Exit codes:
    9  refused by the creator
   10  refused by the contract
   11  a store is in use or damaged
-  12  a reservation is needed and was not allowed";
+  12  a reservation is needed and was not allowed"
+);
 
 const OPTIONS: &str = "Options for every command";
 

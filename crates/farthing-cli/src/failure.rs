@@ -86,6 +86,7 @@ impl Failure {
     /// A file or folder that can't be read or written.
     pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::new(Code::Unexpected, format!("{}: {error}", path.display()))
+            .hint("check that the path is right, that you may write there, and that the disk is not full")
     }
 }
 

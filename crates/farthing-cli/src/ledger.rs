@@ -28,16 +28,16 @@ const DATA_FOLDER: &str = ".farthing";
 pub(crate) struct LedgerPlace {
     /// Use the ledger of this creator's folder
     #[arg(value_name = "FOLDER", default_value = ".")]
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
 
     /// Use the ledger in this folder [default: .farthing in the creator's folder]
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) data: Option<PathBuf>,
+    data: Option<PathBuf>,
 }
 
 impl LedgerPlace {
     pub(crate) fn data(&self) -> DataFolder {
-        DataFolder(self.data.clone().unwrap_or_else(|| self.folder.join(DATA_FOLDER)))
+        DataFolder::of(&self.folder, self.data.as_deref())
     }
 }
 
@@ -87,6 +87,11 @@ pub(crate) struct RedeemReport {
 }
 
 impl DataFolder {
+    /// The folder that was named, or the one inside the creator's folder.
+    pub(crate) fn of(folder: &Path, named: Option<&Path>) -> Self {
+        Self(named.map_or_else(|| folder.join(DATA_FOLDER), Path::to_owned))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

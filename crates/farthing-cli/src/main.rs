@@ -8,6 +8,7 @@ mod channels;
 mod cli;
 mod commands;
 mod context;
+mod demo;
 mod failure;
 mod home;
 mod ledger;

@@ -37,7 +37,7 @@ impl Output {
     /// Says something to whoever watches, which is no result.
     #[expect(clippy::unused_self, reason = "talk goes where results are decided on")]
     pub(crate) fn note(self, text: impl fmt::Display) {
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", plain(&text.to_string()));
     }
 
     /// Says why a command failed.
@@ -45,11 +45,10 @@ impl Output {
         if self.json {
             self.failure_json(failure);
         }
-        let mut text = format!("error: {}", one_line(&failure.message));
+        self.note(format!("error: {}", one_line(&failure.message)));
         if let Some(hint) = &failure.hint {
-            text += &format!("\nhint: {}", one_line(hint));
+            self.note(format!("hint: {}", one_line(hint)));
         }
-        self.note(text);
     }
 
     /// The part of a failure that programs read.

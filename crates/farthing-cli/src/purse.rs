@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::home::RememberedToken;
 use crate::progress::waiting;
+use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
 use clap::Args;
 use farthing::chain::{Chain, Mined};
 use farthing::core::{Address, Amount, Channel, Deployment, Token};
@@ -111,6 +112,8 @@ impl<'a> Purse<'a> {
                     return Err(error.into());
                 }
                 self.make(&escrow, channel, token, *amount).await?;
+                // What was allowed is for all that this command does.
+                self.reserve = self.reserve.map(|allowed| allowed.saturating_sub(*amount));
                 self.settle(&escrow, store, channel, recorded).await?;
                 Ok(None)
             }
@@ -166,6 +169,7 @@ impl<'a> Purse<'a> {
         let escrow = self.context.sending(escrow).await?;
         let _waiting = waiting(format!("waiting for the reservation of {} to be mined", token.format(amount)));
         self.mined.push(escrow.reserve(channel, amount).await?);
+        self.context.output.note(format!("note: {} is reserved; waiting until it is final", token.format(amount)));
         Ok(())
     }
 
@@ -189,8 +193,6 @@ impl<'a> Purse<'a> {
         matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 }
-
-use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
 
 /// What the chain guarantees a payee in total. A reservation that is about to leave guarantees nothing.
 fn guaranteed(funds: &Funds) -> Amount {

@@ -29,19 +29,21 @@ pub(crate) struct Balance {
 struct Shown {
     address: Address,
     token: Token,
-    wallet: Purse,
-    account: Purse,
+    wallet: InWallet,
+    account: InAccount,
     channels: Vec<ShownChannel>,
 }
 
-#[derive(Default, Serialize)]
-struct Purse {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<Amount>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    native: Option<Amount>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    balance: Option<Amount>,
+#[derive(Serialize)]
+struct InWallet {
+    token: Amount,
+    /// What pays for gas.
+    native: Amount,
+}
+
+#[derive(Serialize)]
+struct InAccount {
+    balance: Amount,
 }
 
 #[derive(Serialize)]
@@ -82,38 +84,44 @@ pub(super) async fn run(context: &Context, command: &Balance) -> Result<(), Fail
             close_at: funds.close_at,
         });
     }
-    let wallet = Purse { token: Some(held), native: Some(native), ..Purse::default() };
-    let account_purse = Purse { balance: Some(balance), ..Purse::default() };
-    let shown = Shown { address: account.payer, token: token.clone(), wallet, account: account_purse, channels };
-    context.output.result(&shown, || text(&shown, held, native, balance))
+    let shown = Shown {
+        address: account.payer,
+        token,
+        wallet: InWallet { token: held, native },
+        account: InAccount { balance },
+        channels,
+    };
+    context.output.result(&shown, || shown.text())
 }
 
-fn text(shown: &Shown, held: Amount, native: Amount, balance: Amount) -> String {
-    let money = |amount| shown.token.format(amount);
-    let coin = Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false };
-    let mut text = format!("address {}\nwallet  {}", shown.address, money(held));
-    if !shown.token.address.is_zero() {
-        text += &format!(", {} for gas", coin.format(native));
+impl Shown {
+    fn text(&self) -> String {
+        let money = |amount| self.token.format(amount);
+        let coin = Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false };
+        let mut text = format!("address {}\nwallet  {}", self.address, money(self.wallet.token));
+        if !self.token.address.is_zero() {
+            text += &format!(", {} for gas", coin.format(self.wallet.native));
+        }
+        text += &format!("\naccount {}\n", money(self.account.balance));
+        if self.channels.is_empty() {
+            return text;
+        }
+        let mut channels = table(&["channel", "site", "payee", "promised", "redeemed", "reserved"], &[3, 4, 5]);
+        for channel in &self.channels {
+            channels.add_row([
+                short(channel.channel_id),
+                channel.origin.clone(),
+                short_address(channel.payee),
+                money(channel.promised),
+                money(channel.redeemed),
+                money(channel.reserved),
+            ]);
+        }
+        text += &format!("\n{}\n", channels.trim_fmt());
+        for (channel, close_at) in self.channels.iter().filter_map(|channel| Some((channel, channel.close_at?))) {
+            let (id, reserved) = (short(channel.channel_id), money(channel.reserved));
+            text += &format!("\n{id}: {reserved} can be taken back from {close_at} with farthing finalize-close");
+        }
+        text
     }
-    text += &format!("\naccount {}\n", money(balance));
-    if shown.channels.is_empty() {
-        return text;
-    }
-    let mut channels = table(&["channel", "site", "payee", "promised", "redeemed", "reserved"], &[3, 4, 5]);
-    for channel in &shown.channels {
-        channels.add_row([
-            short(channel.channel_id),
-            channel.origin.clone(),
-            short_address(channel.payee),
-            money(channel.promised),
-            money(channel.redeemed),
-            money(channel.reserved),
-        ]);
-    }
-    text += &format!("\n{}\n", channels.trim_fmt());
-    for (channel, close_at) in shown.channels.iter().filter_map(|channel| Some((channel, channel.close_at?))) {
-        let (id, reserved) = (short(channel.channel_id), money(channel.reserved));
-        text += &format!("\n{id}: {reserved} can be taken back from {close_at} with farthing finalize-close");
-    }
-    text
 }

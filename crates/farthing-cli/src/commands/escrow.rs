@@ -29,7 +29,7 @@ Examples:
     /// Check that an address is a genuine escrow and has code on this chain
     #[command(after_help = "\
 Example:
-  farthing escrow verify 0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0
+  farthing escrow verify ADDRESS
 
 Fails with 8 if it is not genuine and with 4 if nothing is there.")]
     Verify(Verify),

@@ -9,7 +9,7 @@ use crate::purse::{Allowed, Purse};
 use clap::Args;
 use farthing::core::Amount;
 use farthing::core::wire::SignedReceipt;
-use farthing::payer::{FetchOptions, Payer, Purchase};
+use farthing::payer::{FetchOptions, Payer, PayerError, Purchase};
 use file::Destination;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ struct Got {
 }
 
 pub(super) async fn run(context: &Context, command: &Get) -> Result<(), Failure> {
-    let destination = Destination::new(command.output.as_deref(), context.globals.json)?;
+    let destination = Destination::new(command.output.as_deref(), &command.url, context.globals.json)?;
     let mut purse = Purse::new(context, &command.allowed)?;
     let max_price = command.max_price.as_deref().map(|text| purse.amount(text)).transpose()?;
     let payer = purse.payer(max_price).await?;
@@ -81,7 +81,7 @@ pub(super) async fn run(context: &Context, command: &Get) -> Result<(), Failure>
         context.output.note(format!("note: {error}; the item is yours all the same"));
     }
     let Purchase { price, paid_now: paid, media_type, receipt, token, body, .. } = purchase;
-    let (file, bytes) = destination.save(&command.url, media_type.as_deref(), body).await?;
+    let (file, bytes) = destination.save(media_type.as_deref(), body).await?;
     let mined = purse.mined;
     let got = Got {
         url: command.url.clone(),
@@ -104,7 +104,9 @@ pub(super) async fn run(context: &Context, command: &Get) -> Result<(), Failure>
     };
     if got.file.is_none() {
         // Standard output is the item.
-        context.output.note(text());
+        for line in text().lines() {
+            context.output.note(line);
+        }
         return Ok(());
     }
     context.output.result(&got, text)
@@ -123,11 +125,10 @@ async fn fetch(
             Err(error) => error,
         };
         // With --max-price the owner has said how far to go.
-        let yes = command.yes && command.max_price.is_none();
-        if command.max_price.is_some() && matches!(&error, farthing::payer::PayerError::Budget(_)) {
+        if command.max_price.is_some() && matches!(&error, PayerError::Budget(_)) {
             return Err(error.into());
         }
-        if let Some(approved) = purse.overcome(payer.store(), error, try_number, yes).await? {
+        if let Some(approved) = purse.overcome(payer.store(), error, try_number, command.yes).await? {
             options.approve_up_to = Some(approved);
         }
         try_number += 1;

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::RememberedToken;
-use crate::output::table;
+use crate::output::{plain, table};
 use clap::Args;
 use farthing::core::wire::{Problem, SignedReceipt};
 use farthing::core::{Address, Amount, ChannelId, Timestamp};
@@ -87,7 +87,7 @@ fn text(shown: &Shown, known: &[RememberedToken]) -> String {
         let price =
             token.map_or_else(|| format!("{} base", purchase.price), |known| known.token.format(purchase.price));
         let when = purchase.at.to_string().replace('T', " ").replace('Z', "");
-        let what = format!("{}{}", purchase.origin, purchase.item);
+        let what = plain(&format!("{}{}", purchase.origin, purchase.item));
         purchases.add_row([when, what, price, purchase.state.to_owned()]);
     }
     purchases.trim_fmt()

@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Earnings(earnings::Earned),
     Redeem(redeem::Redeem),
     Close(close::Close),
+    Demo(crate::demo::Demo),
 }
 
 /// Does it.
@@ -63,5 +64,6 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Earnings(command) => earnings::run(context, &command).await,
         Command::Redeem(command) => redeem::run(context, &command).await,
         Command::Close(command) => close::run(context, &command).await,
+        Command::Demo(command) => crate::demo::run(context.output, &command).await,
     }
 }

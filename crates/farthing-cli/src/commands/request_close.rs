@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{Transaction, transactions, with_transactions};
 use crate::progress::waiting;
+use crate::purse::record_final;
 use alloy::eips::BlockNumberOrTag::Latest;
 use clap::Args;
 use farthing::core::{ChannelId, Timestamp};
@@ -33,12 +34,14 @@ struct Requested {
 }
 
 pub(super) async fn run(context: &Context, command: &RequestClose) -> Result<(), Failure> {
-    let Found { paid, id, escrow, .. } = find(context, &command.channel).await?;
+    let Found { store, paid, id, escrow, .. } = find(context, &command.channel).await?;
     let escrow = context.sending(&escrow).await?;
     let waiting = waiting("waiting for the request to be mined");
     let mined = [escrow.request_close(&paid.channel).await?];
     let close_at = escrow.funds_of(&paid.channel, Latest).await?.channel.close_at;
     drop(waiting);
+    // From now on the reservation guarantees nothing.
+    record_final(&escrow, &store, &paid.channel).await?;
     let close_at = close_at.ok_or_else(|| {
         Failure::new(Code::Unexpected, "the close was requested, and is over already")
             .hint("farthing balance shows more")

@@ -5,7 +5,7 @@ mod leaving;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::ledger::{DataFolder, LedgerPlace, LedgerRecord, start_payee};
+use crate::ledger::{DataFolder, LedgerRecord, start_payee};
 use admin::Admin;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -51,8 +51,13 @@ A catalog:
   title = \"Nocturne in E flat\"
   price = \"$0.50\"")]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    place: LedgerPlace,
+    /// Sell what this folder's catalog.toml lists
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+
+    /// Keep the ledger in this folder [default: .farthing in the folder, which no catalog can sell]
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
 
     /// Listen here; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8402")]
@@ -80,9 +85,9 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     log_to_stderr()?;
     let chain = context.chain().await?;
     let token = context.token(&chain).await?;
-    let catalog = Catalog::load(&command.place.folder, &token)?;
+    let catalog = Catalog::load(&command.folder, &token)?;
     let escrow = context.escrow(chain).await?;
-    let data = command.place.data();
+    let data = DataFolder::of(&command.folder, command.data.as_deref());
     data.create()?;
     keep_apart(&catalog, &data)?;
     let key = context.key()?;

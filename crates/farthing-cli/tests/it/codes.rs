@@ -82,11 +82,19 @@ async fn the_listeners_exit_codes() {
     // 10: the contract refuses.
     let ran = listener.run(&["--json", "request-close", &shop.url]);
     assert!(ran.failed(10).contains("nothing is reserved"), "{ran:?}");
-    // 6 again: the account is empty, and the creator says so.
-    listener.json(&["withdraw", "all"]);
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let ran = get(&minuet, &[]);
-    assert!([6, 9].contains(&ran.code), "{ran:?}");
+    // 6 again: the account was emptied, and the creator says so.
+    let leaver = world.person("leaver").await;
+    leaver.json(&["deposit", "1"]);
+    leaver.json(&["withdraw", "all"]);
+    let ran = leaver.run(&["--json", "get", &minuet, "-o", "x.wav"]);
+    assert!(ran.failed(6).contains("session/insufficient-balance"), "{ran:?}");
+    assert!(ran.stderr.contains("farthing deposit"), "{ran:?}");
+    // 3 again: whose address is in the keystore would be sent the money, but has no key.
+    let keystore = std::fs::read_to_string(leaver.keystore()).expect("reads");
+    let own = format!("{:x}", leaver.address);
+    std::fs::write(leaver.keystore(), keystore.replace(&own, &format!("{:x}", creator.address))).expect("writes");
+    let ran = leaver.run(&["--json", "deposit", "1"]);
+    assert!(ran.failed(3).contains("holds the key of"), "{ran:?}");
     // 5: nobody answers.
     shop.kill();
     let ran = get("http://127.0.0.1:1/songs/nocturne", &[]);

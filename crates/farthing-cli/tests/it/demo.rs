@@ -56,7 +56,8 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 fn nothing_outlives_a_demo_that_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let mark = folder.path().display().to_string();
-    let mut demo = demo().env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+    let mut demo =
+        demo().env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
     // The demo, a shell and a program for anvil and for each gateway.
     wait_for("anvil and two gateways", || processes_of(&mark).len() >= 7);
     demo.kill().expect("SIGKILL");

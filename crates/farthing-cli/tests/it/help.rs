@@ -2,7 +2,7 @@
 
 use crate::world::{farthing, run};
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -24,6 +24,7 @@ const COMMANDS: [&[&str]; 21] = [
     &["earnings"],
     &["redeem"],
     &["close"],
+    &["demo"],
 ];
 
 fn help(command: &[&str]) -> String {
@@ -41,7 +42,7 @@ fn help_says_what_it_said() {
         let own = text.split("Options for every command:").next().unwrap_or_default();
         let examples = text.split_once("Examples:").or_else(|| text.split_once("Example:"));
         let examples = examples.map(|(_, examples)| format!("Examples:{examples}")).unwrap_or_default();
-        insta::assert_snapshot!(format!("farthing {}", command.join(" ")), format!("{own}…\n{examples}"));
+        insta::assert_snapshot!(format!("farthing-{}", command.join("-")), format!("{own}…\n{examples}"));
     }
 }
 

