@@ -23,10 +23,24 @@ if [ "$node_major" -lt 20 ]; then
   exit 1
 fi
 
+# Foundry's binaries are a package for each platform. Linux on x86-64 is in the lock file; on another platform the same
+# version of its own packages is installed beside it.
+foundry_version=$(node -p 'require("./package.json").optionalDependencies["@foundry-rs/forge-linux-amd64"]')
+platform=$(node -p '`${process.platform}-${process.arch === "x64" ? "amd64" : process.arch}`')
+
 # Installed already, and for this lock file?
 stamp=node_modules/.farthing-tools
 if ! cmp -s package-lock.json "$stamp"; then
   echo "installing the contract tools of package-lock.json into node_modules" >&2
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  if [ ! -x "node_modules/@foundry-rs/forge-$platform/bin/forge" ]; then
+    npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error >&2 \
+      "@foundry-rs/forge-$platform@$foundry_version" \
+      "@foundry-rs/cast-$platform@$foundry_version" \
+      "@foundry-rs/anvil-$platform@$foundry_version"
+  fi
+  for tool in forge cast anvil; do
+    ln -sf "../@foundry-rs/$tool-$platform/bin/$tool" "node_modules/.bin/$tool"
+  done
   cp package-lock.json "$stamp"
 fi
