@@ -7,6 +7,7 @@ use farthing::core::{B256, ChannelId, Token};
 use farthing::escrow::Escrow;
 use farthing::payer::{PaidChannel, PayerStore};
 use farthing::token;
+use std::collections::HashSet;
 use url::Url;
 
 /// One of the payer's channels, with its escrow to read.
@@ -19,10 +20,10 @@ pub(crate) struct Found {
     pub(crate) escrow: Escrow,
 }
 
-/// Finds a channel by its id, or by the site (any address there) that it was first used for.
+/// Finds a channel by its id, or by any address of a site that it was used for.
 pub(crate) async fn find(context: &Context, text: &str) -> Result<Found, Failure> {
     let store = context.payer_store().await?;
-    let paid = pick(store.channels().await?, text)?;
+    let paid = pick(&store, text).await?;
     let (deployment, address) = (paid.deployment, paid.channel.token);
     let chain = Chain::connect_to(&context.globals.rpc_url, None, deployment.chain_id).await?;
     let token = match context.home()?.token(deployment.chain_id, address)? {
@@ -33,8 +34,9 @@ pub(crate) async fn find(context: &Context, text: &str) -> Result<Found, Failure
     Ok(Found { store, id: paid.channel.id(&deployment), paid, token, escrow })
 }
 
-fn pick(channels: Vec<PaidChannel>, text: &str) -> Result<PaidChannel, Failure> {
+async fn pick(store: &PayerStore, text: &str) -> Result<PaidChannel, Failure> {
     let id_of = |paid: &PaidChannel| paid.channel.id(&paid.deployment);
+    let channels = store.channels().await?;
     let mut matching: Vec<PaidChannel> = if let Ok(id) = text.parse::<B256>() {
         channels.into_iter().filter(|paid| id_of(paid) == ChannelId(id)).collect()
     } else {
@@ -42,7 +44,10 @@ fn pick(channels: Vec<PaidChannel>, text: &str) -> Result<PaidChannel, Failure> 
             Failure::new(Code::Usage, format!("{text:?} is neither a site's address nor a channel's id"))
                 .hint("write https://… or 0x…; farthing balance lists the channels")
         })?;
-        channels.into_iter().filter(|paid| paid.origin == origin).collect()
+        // A payee with several sites is paid on one channel.
+        let promises = store.history().await?.into_iter().filter(|promise| promise.origin == origin);
+        let used: HashSet<ChannelId> = promises.map(|promise| promise.channel_id()).collect();
+        channels.into_iter().filter(|paid| paid.origin == origin || used.contains(&id_of(paid))).collect()
     };
     // One from an earlier life of the store is meant only if there is no other, or it is named.
     if matching.iter().any(|paid| !paid.retired) {

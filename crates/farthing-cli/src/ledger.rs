@@ -254,7 +254,10 @@ impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         match &error {
             AdminError::InUse(_) => Self::new(Code::Store, &error).hint("stop it, or name another folder with --data"),
-            AdminError::NotASocket(_) => Self::new(Code::Unexpected, &error),
+            AdminError::NotASocket(_) => Self::new(Code::Unexpected, &error).hint("or name another folder with --data"),
+            // A socket's path has room for about a hundred bytes.
+            AdminError::Socket { .. } => Self::new(Code::Unexpected, &error)
+                .hint("name a folder with --data that you may write to and whose path is short"),
             _ => Self::new(Code::Site, &error).hint("look at what the gateway logs"),
         }
     }

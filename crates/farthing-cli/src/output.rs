@@ -121,6 +121,12 @@ pub(crate) fn table(header: &[&str], right: &[usize]) -> Table {
     table
 }
 
+/// A table as text, without the margin that its first column has.
+pub(crate) fn render(table: &Table) -> String {
+    let lines = table.trim_fmt();
+    lines.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// The ends of an address or id: enough to recognise it in a table, never in JSON.
 pub(crate) fn short(hex: impl fmt::Display) -> String {
     let text = hex.to_string();

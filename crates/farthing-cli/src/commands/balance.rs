@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{short, short_address, table};
+use crate::output::{render, short, short_address, table};
 use alloy::eips::BlockNumberOrTag::Latest;
 use clap::Args;
 use farthing::core::{Address, Amount, ChannelId, Timestamp, Token};
@@ -117,7 +117,7 @@ impl Shown {
                 money(channel.reserved),
             ]);
         }
-        text += &format!("\n{}\n", channels.trim_fmt());
+        text += &format!("\n{}\n", render(&channels));
         for (channel, close_at) in self.channels.iter().filter_map(|channel| Some((channel, channel.close_at?))) {
             let (id, reserved) = (short(channel.channel_id), money(channel.reserved));
             text += &format!("\n{id}: {reserved} can be taken back from {close_at} with farthing finalize-close");

@@ -4,7 +4,7 @@ use crate::amounts;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::home::{Budget, RememberedToken};
-use crate::output::table;
+use crate::output::{render, table};
 use clap::Args;
 use farthing::core::Token;
 use serde::Serialize;
@@ -103,6 +103,6 @@ impl Shown {
             row.extend([item, site_per_day, day, reservation].map(|limit| token.format(limit)));
             budgets.add_row(row);
         }
-        budgets.trim_fmt()
+        render(&budgets)
     }
 }

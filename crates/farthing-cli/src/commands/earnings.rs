@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::ledger::{AdminRequest, EarningsReport, LedgerPlace, report};
-use crate::output::{short, short_address, table};
+use crate::output::{render, short, short_address, table};
 use clap::Args;
 use farthing::core::{Address, Amount, ChannelId};
 use serde::Deserialize;
@@ -79,15 +79,15 @@ impl Shown {
             for item in &self.items {
                 items.add_row([item.item.clone(), item.sold.to_string(), money(item.earned)]);
             }
-            text += &format!("\n{}\n", items.trim_fmt());
+            text += &format!("\n{}\n", render(&items));
         }
         if !self.channels.is_empty() {
-            let mut channels = table(&["channel", "payer", "owed in total", "redeemed"], &[2, 3]);
+            let mut channels = table(&["channel", "payer", "spent", "redeemed"], &[2, 3]);
             for channel in &self.channels {
                 let (id, payer) = (short(channel.channel_id), short_address(channel.payer));
                 channels.add_row([id, payer, money(channel.spent), money(channel.redeemed)]);
             }
-            text += &format!("\n{}\n", channels.trim_fmt());
+            text += &format!("\n{}\n", render(&channels));
         }
         text
     }

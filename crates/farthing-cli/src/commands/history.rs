@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::RememberedToken;
-use crate::output::{plain, table};
+use crate::output::{plain, render, table};
 use clap::Args;
 use farthing::core::wire::{Problem, SignedReceipt};
 use farthing::core::{Address, Amount, ChannelId, Timestamp};
@@ -90,5 +90,5 @@ fn text(shown: &Shown, known: &[RememberedToken]) -> String {
         let what = plain(&format!("{}{}", purchase.origin, purchase.item));
         purchases.add_row([when, what, price, purchase.state.to_owned()]);
     }
-    purchases.trim_fmt()
+    render(&purchases)
 }

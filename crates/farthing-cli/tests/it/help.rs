@@ -1,6 +1,7 @@
 //! What help says, word for word.
 
 use crate::world::{farthing, run};
+use std::path::Path;
 
 const COMMANDS: [&[&str]; 22] = [
     &[],
@@ -68,6 +69,25 @@ fn the_long_help_documents_every_exit_code() {
         .filter_map(|line| line.split_whitespace().next()?.parse().ok())
         .collect();
     assert_eq!(codes, (0..=12).collect::<Vec<u8>>());
+}
+
+/// Whatever is in help is in the handbook, under its own name.
+#[test]
+fn the_handbook_names_every_command_flag_variable_and_code() {
+    let handbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let handbook = std::fs::read_to_string(handbook).expect("docs/cli.md");
+    for command in &COMMANDS[1..] {
+        assert!(handbook.contains(&format!("farthing {}", command.join(" "))), "{command:?}");
+        for word in help(command).split([' ', '\n', '=', '[', ']', ',']) {
+            let is_flag = word.starts_with("--") && word.len() > 2 && word.bytes().skip(2).all(|byte| byte != b'.');
+            assert!(!is_flag || handbook.contains(word), "{command:?}: {word}");
+            let is_variable = word.starts_with("FARTHING_") || word.starts_with("ETH_");
+            assert!(!is_variable || handbook.contains(word), "{command:?}: {word}");
+        }
+    }
+    for code in 0..=12 {
+        assert!(handbook.contains(&format!("\n| {code} | ")), "exit code {code}");
+    }
 }
 
 #[test]

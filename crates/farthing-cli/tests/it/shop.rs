@@ -21,6 +21,13 @@ async fn no_accepted_voucher_is_lost_when_the_gateway_is_killed() {
     assert_eq!((&shop.ready["items"], &shop.ready["payee"]), (&2.into(), &format!("{:#x}", creator.address).into()));
     let at = shop.address().to_owned();
 
+    // Who may open the socket may redeem and close: its owner only.
+    let mode = |name: &str| {
+        let metadata = std::fs::metadata(folder.join(".farthing").join(name)).expect("is there");
+        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777
+    };
+    assert_eq!((mode(""), mode("admin.sock"), mode("ledger.redb")), (0o700, 0o600, 0o600));
+
     let song = world.folder.path().join("nocturne.wav");
     let url = format!("{}/songs/nocturne", shop.url);
     let got = get(&listener, &url, &song);
@@ -214,4 +221,27 @@ async fn the_native_coin_pays_within_a_budget_that_was_set_by_hand() {
     let redeemed = ether(&creator, &["redeem", folder.to_str().expect("UTF-8")]).json();
     assert_eq!(amount(&redeemed["paid"]), 1_000_000_000_000_000);
     assert_eq!(amount(&ether(&listener, &["balance"]).json()["account"]["balance"]), 9_000_000_000_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_buy_at_once_are_each_charged_once() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let folder = world.creators_folder("records", &format!("{TIP}{CREDIT}"));
+    listener.json(&["deposit", "5"]);
+    let shop = creator.serve(&folder, &[]);
+    let song = |name: &str| {
+        let file = world.folder.path().join(name);
+        listener.command(&["get", &format!("{}/songs/{name}", shop.url), "-o", file.to_str().expect("UTF-8")])
+    };
+    let mut commands = [song("nocturne"), song("minuet"), listener.command(&["tip", &shop.url, "0.25"])];
+    let mut processes: Vec<_> = commands.iter_mut().map(|command| command.spawn().expect("runs")).collect();
+    assert!(processes.iter_mut().all(|process| process.wait().expect("waits").success()));
+    for name in ["nocturne", "minuet"] {
+        assert_eq!(std::fs::read(world.folder.path().join(name)).expect("reads"), song_bytes(name));
+    }
+    let earned = creator.json(&["earnings", folder.to_str().expect("UTF-8")]);
+    assert_eq!((&earned["itemsSold"], amount(&earned["earned"])), (&3.into(), 1_250_000));
+    assert_eq!(earned["channels"].as_array().map(Vec::len), Some(1), "one channel for one payee");
+    assert_eq!(amount(&earned["channels"][0]["accepted"]), 1_250_000);
 }
