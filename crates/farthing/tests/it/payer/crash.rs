@@ -130,6 +130,30 @@ async fn a_restored_or_copied_store_draws_new_salts_and_leaves_the_old_channels(
     assert_eq!(again.paid_now, Amount::ZERO);
 }
 
+// 14: a promise was durable and the file beside the store was not. The retry must write the file before it signs, or a
+// backup from before that promise would agree with it.
+#[tokio::test]
+async fn a_crash_before_the_epochs_file_is_made_good_before_the_retry_signs() {
+    let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
+    let payer = home.payer_with(plenty).await;
+    payer.fetch(&peer.url("/1")).await.expect("buys");
+    let [backup, saved] = ["backup.store", "saved.epoch"].map(|name| home.directory.path().join(name));
+    std::fs::copy(home.path(), &backup).expect("copies");
+    std::fs::hard_link(epoch_of(&home.path()), &saved).expect("links");
+    peer.twist(|_, seen| seen.credential.is_some().then(|| Reply::status(500)));
+    payer.fetch(&peer.url("/2")).await.expect_err("no answer");
+    // The very file of before, as if the new one had never been written.
+    std::fs::rename(&saved, epoch_of(&home.path())).expect("renames");
+    peer.untwist();
+    payer.fetch(&peer.url("/2")).await.expect("buys");
+    let channels = payer.store().channels().await.expect("reads");
+    assert!(channels.len() == 1 && !channels[0].retired, "such a crash is no alarm");
+    std::fs::copy(&backup, home.path()).expect("restores");
+    payer.fetch(&peer.url("/3")).await.expect("buys");
+    assert_eq!(shared(&peer), []);
+    assert_eq!(peer.sales().len(), 3);
+}
+
 // 14
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_before_the_answer_makes_the_retry_send_the_very_same_voucher() {
@@ -202,7 +226,7 @@ async fn kills_at_any_moment_lose_nothing_and_pay_for_nothing_twice() {
 
 // 14, 22
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs strace; a minute"]
+#[ignore = "needs strace"]
 async fn kills_at_every_call_that_writes_lose_nothing_and_pay_for_nothing_twice() {
     const WRITES: &str = "fsync,fdatasync,rename,unlink,link,linkat,pwrite64,write,ftruncate,sendto,writev";
     let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);

@@ -269,6 +269,16 @@ fn a_voucher_that_was_refused_once_and_taken_once_is_spent() {
 }
 
 #[test]
+fn a_refused_voucher_that_is_taken_after_all_is_spent() {
+    let mut world = World::new(limits());
+    let promise = world.promise(0, 10).expect("within the budget");
+    world.refuse(&promise);
+    world.mark(|transaction| mark_bought(transaction, promise.id, None));
+    assert_eq!(world.promise(0, 10).expect("within the budget").cumulative_amount, Amount::new(20));
+    assert_eq!(world.fault(), None);
+}
+
+#[test]
 fn a_promise_is_found_by_its_request_unless_it_was_refused() {
     let mut world = World::new(limits());
     let find = |world: &World| {
