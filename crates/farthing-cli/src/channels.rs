@@ -25,7 +25,7 @@ pub(crate) async fn find(context: &Context, text: &str) -> Result<Found, Failure
     let store = context.payer_store().await?;
     let paid = pick(&store, text).await?;
     let (deployment, address) = (paid.deployment, paid.channel.token);
-    let chain = Chain::connect_to(&context.globals.rpc_url, None, deployment.chain_id).await?;
+    let chain = Chain::connect_to(&context.rpc_url()?, None, deployment.chain_id).await?;
     let token = match context.home()?.token(deployment.chain_id, address)? {
         Some(token) => token,
         None => token::describe(&chain, address, false).await?,

@@ -5,7 +5,6 @@ use clap::{Args, Parser};
 use farthing::core::Address;
 use farthing::escrow::EXIT_DELAY_DEFAULT;
 use std::path::PathBuf;
-use url::Url;
 
 /// Pay per song, per article, per second on Ethereum, and get paid
 ///
@@ -91,7 +90,7 @@ pub(crate) struct Globals {
     /// Talk to the chain through this RPC; never shown, since it may hold a key
     #[arg(long, global = true, help_heading = OPTIONS, value_name = "URL", env = "ETH_RPC_URL", hide_env_values = true)]
     #[arg(default_value = "http://127.0.0.1:8545")]
-    pub(crate) rpc_url: Url,
+    pub(crate) rpc_url: String,
 
     /// Use the key in this encrypted file [default: wallet.json in the home folder]
     #[arg(long, global = true, help_heading = OPTIONS, value_name = "FILE", env = "ETH_KEYSTORE")]
@@ -99,6 +98,7 @@ pub(crate) struct Globals {
 
     /// Read the wallet's password from this file; without it, ask at the terminal
     #[arg(long, global = true, help_heading = OPTIONS, value_name = "FILE", env = "ETH_PASSWORD")]
+    #[arg(hide_env_values = true)]
     pub(crate) password_file: Option<PathBuf>,
 
     /// Use this escrow, even if it is not a genuine one [default: the genuine one for the exit delay]

@@ -12,6 +12,7 @@ use farthing::escrow::{Escrow, genuine_address, is_genuine};
 use farthing::payer::PayerStore;
 use farthing::token;
 use std::sync::OnceLock;
+use url::Url;
 
 /// What a command line says, and where to answer.
 #[derive(Debug)]
@@ -55,9 +56,17 @@ impl Context {
         }
     }
 
+    /// The RPC's URL. Read here and not by clap, which repeats what it can't read: this may hold a key.
+    pub(crate) fn rpc_url(&self) -> Result<Url, Failure> {
+        self.globals.rpc_url.parse().map_err(|error| {
+            Failure::new(Code::Usage, format!("the RPC's URL can't be read: {error}"))
+                .hint("write http://… or https://… for --rpc-url (ETH_RPC_URL)")
+        })
+    }
+
     /// A connection to read with.
     pub(crate) async fn chain(&self) -> Result<Chain, Failure> {
-        Ok(Chain::connect(&self.globals.rpc_url, None).await?)
+        Ok(Chain::connect(&self.rpc_url()?, None).await?)
     }
 
     /// The escrow's address: the one that was named, or the genuine one.
@@ -80,7 +89,7 @@ impl Context {
     /// The same escrow, to send with the wallet's key. Called after everything that can be wrong without it.
     pub(crate) async fn sending(&self, escrow: &Escrow) -> Result<Escrow, Failure> {
         let deployment = escrow.deployment();
-        let chain = Chain::connect_to(&self.globals.rpc_url, Some(self.key()?), deployment.chain_id).await?;
+        let chain = Chain::connect_to(&self.rpc_url()?, Some(self.key()?), deployment.chain_id).await?;
         Ok(Escrow::bind(chain, deployment.escrow).await?)
     }
 

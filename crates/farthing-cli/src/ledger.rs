@@ -165,9 +165,9 @@ impl DataFolder {
         let (record, store) = self.read()?;
         let deployment = record.identity.deployment;
         // Refuses another chain before the password is asked for.
-        Chain::connect_to(&context.globals.rpc_url, None, deployment.chain_id).await?;
+        Chain::connect_to(&context.rpc_url()?, None, deployment.chain_id).await?;
         let key = context.key()?;
-        let chain = Chain::connect_to(&context.globals.rpc_url, Some(key.clone()), deployment.chain_id).await?;
+        let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), deployment.chain_id).await?;
         let escrow = Escrow::bind(chain, deployment.escrow).await?;
         // Nothing is sold here, so no credit is given.
         let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };

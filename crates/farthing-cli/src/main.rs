@@ -45,18 +45,32 @@ async fn main() -> ExitCode {
 
 /// Help and version are data; anything else that clap says is an error of usage.
 fn answer_usage(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A reader that has gone away is no error.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that has gone away is no error.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            Code::Usage.into()
+        }
+        _ => {
+            // Nothing was parsed, so `--json` is looked for by hand.
+            let json = std::env::args_os().any(|argument| argument == "--json");
+            Output::new(json).failure(&in_two_lines(&error.to_string()));
+            Code::Usage.into()
+        }
     }
-    // Nothing was parsed, so `--json` is looked for by hand.
-    if std::env::args_os().any(|argument| argument == "--json") {
-        let text = error.to_string();
-        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("nothing to do");
-        let message = first.strip_prefix("error: ").unwrap_or(first);
-        Output::new(true).failure_json(&Failure::new(Code::Usage, message).hint("run farthing --help"));
-    }
-    let _ = error.print();
-    Code::Usage.into()
+}
+
+/// What clap says in paragraphs, as every other failure is said: what is wrong, and what to do.
+fn in_two_lines(text: &str) -> Failure {
+    let mut paragraphs = text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = paragraphs.next().unwrap_or_default();
+    let rest: Vec<String> = paragraphs.collect();
+    let begins = |word: &str| rest.iter().find_map(|paragraph| Some(paragraph.strip_prefix(word)?.trim().to_owned()));
+    let hint = begins("tip:").or_else(|| begins("Usage:").map(|usage| format!("write {usage}; --help says more")));
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    Failure::new(Code::Usage, message).hint(hint.unwrap_or_else(|| "--help says more".to_owned()))
 }

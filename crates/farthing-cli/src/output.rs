@@ -53,7 +53,7 @@ impl Output {
 
     /// The part of a failure that programs read.
     #[expect(clippy::unused_self, reason = "beside `failure`")]
-    pub(crate) fn failure_json(self, failure: &Failure) {
+    fn failure_json(self, failure: &Failure) {
         let (code, message, hint) = (failure.code as u8, &failure.message, &failure.hint);
         write_line(&json!({ "error": { "code": code, "message": message, "hint": hint } }).to_string());
     }

@@ -130,7 +130,7 @@ impl<'a> Purse<'a> {
     }
 
     async fn read(&self, deployment: &Deployment) -> Result<Escrow, Failure> {
-        let chain = Chain::connect_to(&self.context.globals.rpc_url, None, deployment.chain_id).await?;
+        let chain = Chain::connect_to(&self.context.rpc_url()?, None, deployment.chain_id).await?;
         Ok(Escrow::bind(chain, deployment.escrow).await?)
     }
 

@@ -141,7 +141,8 @@ impl Wallet {
 /// The first thing in a file, as cast reads it: what ends the line is no part of the password.
 fn read_password(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::new(Code::Wallet, format!("the password file {}: {error}", path.display()))
+        // Without the path: whoever takes the variable for the password itself would see it here.
+        Failure::new(Code::Wallet, format!("the password file can't be read: {error}"))
             .hint("--password-file (ETH_PASSWORD) names a file with the password in it")
     })?;
     Ok(text.trim_end().to_owned())

@@ -88,7 +88,7 @@ async fn deploy(context: &Context) -> Result<(), Failure> {
     let chain = if there || !escrow::EXIT_DELAY_BOUNDS.contains(&exit_delay) {
         chain
     } else {
-        Chain::connect_to(&context.globals.rpc_url, Some(context.key()?), chain.chain_id()).await?
+        Chain::connect_to(&context.rpc_url()?, Some(context.key()?), chain.chain_id()).await?
     };
     let waiting = waiting("waiting for the escrow to be deployed");
     let done = escrow::deploy(&chain, exit_delay).await?;

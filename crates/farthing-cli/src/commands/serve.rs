@@ -97,7 +97,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let store = EmbeddedStore::open(&data.ledger(), &identity)?;
     let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await? };
     data.save_record(&record)?;
-    let chain = Chain::connect_to(&context.globals.rpc_url, Some(key.clone()), identity.deployment.chain_id).await?;
+    let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
     let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;
     let payee = start_payee(&record, catalog.credit(), store, key, &escrow)?;
     let listener = TcpListener::bind(command.listen).await.map_err(|error| {

@@ -17,6 +17,9 @@ fn a_chain_that_is_down_is_named_without_its_secrets() {
     assert!(ran.failed(4).contains("http://127.0.0.1:1"), "{ran:?}");
     assert!(ran.stderr.contains("--rpc-url"), "{ran:?}");
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("secret-key"), "{ran:?}");
+    let ran = run(farthing().args(["--json", "escrow", "show"]).env("ETH_RPC_URL", "rpc.example/v3/secret-key"));
+    assert!(ran.failed(2).contains("RPC"), "{ran:?}");
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("secret-key"), "{ran:?}");
     let help = run(farthing().arg("--help").env("ETH_RPC_URL", "http://127.0.0.1:1/v3/secret-key"));
     assert!(!help.text().contains("secret-key"));
 }

@@ -95,9 +95,11 @@ fn version_and_help_are_data_and_a_wrong_word_is_an_error() {
     let version = run(farthing().arg("--version"));
     assert_eq!(version.text(), format!("farthing {}", env!("CARGO_PKG_VERSION")));
     let wrong = run(farthing().args(["--json", "gett"]));
-    assert_eq!(wrong.code, 2);
-    let error: serde_json::Value = serde_json::from_str(&wrong.stdout).expect("JSON");
-    assert_eq!(error["error"]["code"], 2);
-    assert!(wrong.stderr.contains("error: "), "{wrong:?}");
+    assert_eq!(wrong.failed(2), "unrecognized subcommand 'gett'");
+    assert!(wrong.stderr.contains("hint: a similar subcommand exists: 'get'"), "{wrong:?}");
+    let missing = run(farthing().arg("get"));
+    assert_eq!(missing.failed(2), "the following required arguments were not provided: <URL>");
+    assert!(missing.stderr.contains("hint: write farthing get <URL>; --help says more"), "{missing:?}");
+    run(farthing().args(["--json", "deposit", "5", "--token", "five"])).failed(2);
     assert_eq!(run(&mut farthing()).code, 2, "nothing to do");
 }
