@@ -327,6 +327,6 @@ fn check(what: &str, found: Amount, expected: Amount) -> Result<(), Failure> {
 }
 
 /// The demo's books do not balance: a bug, never to be passed over.
-fn off(what: String) -> Failure {
+fn off(what: impl std::fmt::Display) -> Failure {
     Failure::new(Code::Unexpected, format!("the balance is off: {what}")).hint("this is a bug; please report it")
 }

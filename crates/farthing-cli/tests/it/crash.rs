@@ -4,6 +4,7 @@ use crate::world::{Person, Shop, World, amount};
 use farthing::core::{Amount, Token};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, PayeeStore};
 use farthing::payer::{FetchOptions, Payer, PayerOptions, PayerStore, Policy};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,30 +29,21 @@ async fn payer(world: &World, listener: &Person) -> Payer {
     payer
 }
 
-/// Buys the same song anew, again and again, and keeps the receipts of what was served to the last byte.
-async fn buy_until(payer: Payer, url: String, stop: Arc<AtomicBool>, served: Arc<Mutex<Vec<Amount>>>) {
-    let options = FetchOptions { buy_again: true, ..FetchOptions::default() };
+/// Buys the same song again and again, and keeps the receipts of what was served. After a failure it does what a person
+/// would: asks for the same again, which sends the same voucher.
+async fn buy_until(payer: Payer, url: String, stop: Arc<AtomicBool>, served: Arc<Mutex<BTreeSet<Amount>>>) {
+    let mut buy_again = true;
     while !stop.load(Ordering::SeqCst) {
-        // While the gateway is down every try fails, and promises what it may have to keep.
+        let options = FetchOptions { buy_again, ..FetchOptions::default() };
         let Ok(mut purchase) = payer.fetch_with(&url, &options).await else {
+            buy_again = false;
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let receipt = purchase.receipt.take();
-        let mut whole = true;
-        loop {
-            match purchase.body.chunk().await {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => whole = false,
-            }
-            if !whole {
-                break;
-            }
-        }
-        if let Some(receipt) = receipt {
-            served.lock().expect("not poisoned").push(receipt.receipt.cumulative_amount);
-        }
+        buy_again = true;
+        let receipt = purchase.receipt.take().expect("what is paid for comes with a receipt");
+        while let Ok(Some(_)) = purchase.body.chunk().await {}
+        served.lock().expect("not poisoned").insert(receipt.receipt.cumulative_amount);
     }
 }
 
@@ -70,7 +62,7 @@ async fn what_was_served_is_in_the_ledger_whenever_the_gateway_is_killed() {
     let mut shop = creator.serve(&folder, &[]);
     let url = format!("{}/songs/nocturne", shop.url);
     let payer = payer(&world, &listener).await;
-    let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
     let mut buyers = tokio::task::JoinSet::new();
     for _ in 0..BUYERS {
         buyers.spawn(buy_until(payer.clone(), url.clone(), Arc::clone(&stop), Arc::clone(&served)));
