@@ -29,6 +29,8 @@ cargo test --workspace --all-features --locked
 step "rust: documentation"
 RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features --locked --quiet
 
+step "the README's commands"
+./script/readme.sh
 step "the main job"
 ./script/demo.sh --json
 

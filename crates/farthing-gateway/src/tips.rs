@@ -64,7 +64,7 @@ pub(crate) async fn take(
     let answer = json_response(StatusCode::OK, "application/json", &TipAnswer { thanks: &tip.thanks, amount });
     let answer = with_receipt(answer, &sale);
     if !sale.again {
-        tracing::info!(%amount, "a tip was received");
+        tracing::info!(amount = app.gate.payee().token().format(amount), "a tip was received");
         if let Some(on_tip) = &app.on_tip {
             on_tip(TipReceived { amount, message, sale });
         }

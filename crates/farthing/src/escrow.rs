@@ -325,6 +325,10 @@ impl Escrow {
 
     async fn read<C: SolCall>(&self, call: C, block: BlockNumberOrTag) -> Result<C::Return, EscrowError> {
         let answer = self.chain.call(self.request(&call), block).await?;
+        // Every function of the escrow returns something, so nothing at all means that nobody was there to answer.
+        if answer.is_empty() {
+            return Err(EscrowError::NoCode { deployment: self.deployment });
+        }
         C::abi_decode_returns(&answer).map_err(|error| EscrowError::Answer(error.to_string()))
     }
 }

@@ -110,7 +110,8 @@ impl Shown {
         for channel in &self.channels {
             channels.add_row([
                 short(channel.channel_id),
-                channel.origin.clone(),
+                // The scheme says nothing that a reader looks for, and the line is short.
+                channel.origin.split("://").last().unwrap_or_default().to_owned(),
                 short_address(channel.payee),
                 money(channel.promised),
                 money(channel.redeemed),

@@ -194,7 +194,7 @@ pub enum PayerError {
     },
     /// The voucher was sent, and the answer is neither the item nor a refusal. The promise stands; asking for the same
     /// URL again sends the very same voucher.
-    #[error("{url} was paid for and answers with status {status}; asking again does not pay again")]
+    #[error("{url} was sent a voucher and answers with status {status}; asking again sends the same voucher")]
     Unanswered {
         /// What was requested.
         url: String,

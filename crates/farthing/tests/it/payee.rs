@@ -3,7 +3,9 @@
 use farthing::core::ledger::RequestId;
 use farthing::core::wire::credential::{ChannelTerms, VoucherPayload};
 use farthing::core::wire::{Credential, ProblemType};
-use farthing::core::{Amount, B256, Channel, Deployment, SignedVoucher};
+use farthing::core::{Address, Amount, B256, Channel, Deployment, SignedVoucher, Token};
+use farthing::escrow::{EXIT_DELAY_DEFAULT, deploy};
+use farthing::local_chain::LocalChain;
 use farthing::payee::earnings::earnings;
 use farthing::payee::{AcceptError, EmbeddedStore, LedgerIdentity, Payee, Quote, Redeemer, Sale, StoreError, Watcher};
 use farthing_testkit::Fixture;
@@ -90,6 +92,23 @@ async fn five_items_are_paid_by_one_transaction_with_the_last_voucher() {
     watcher.step().await.unwrap();
     let total = earnings(payee.store().as_ref()).unwrap();
     assert_eq!((total.redeemed, total.outstanding, total.items_sold), (Amount::new(5 * DIME), Amount::ZERO, 5));
+}
+
+/// On a chain whose last final block is older than the escrow, nothing is final, and credit is given all the same.
+#[tokio::test]
+async fn the_first_sale_does_not_wait_until_the_escrow_is_final() {
+    let anvil = LocalChain::anvil_in(&Fixture::root());
+    let local = LocalChain::start(&anvil, None).await.unwrap();
+    let chain = local.connect(Fixture::payer()).await.unwrap();
+    let deployment = deploy(&chain, EXIT_DELAY_DEFAULT).await.unwrap().deployment;
+    let token = Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false };
+    let fixture = Fixture { local, deployment, token };
+    let escrow = fixture.escrow(Fixture::payer()).await;
+    escrow.deposit(&fixture.account(), Amount::new(5_000_000)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let payee = fixture.start_payee(folder.path()).await;
+    Watcher::new(payee.clone(), fixture.escrow(Fixture::payee()).await).step().await.unwrap();
+    buy(&fixture, &payee, &fixture.channel(0), "/song", DIME).await.unwrap();
 }
 
 #[tokio::test]
