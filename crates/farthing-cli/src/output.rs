@@ -3,6 +3,7 @@
 use crate::failure::{Code, Failure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use farthing::chain::Mined;
+use farthing::core::text::harmless;
 use farthing::core::{Address, B256};
 use serde::Serialize;
 use serde_json::json;
@@ -37,7 +38,7 @@ impl Output {
     /// Says something to whoever watches, which is no result.
     #[expect(clippy::unused_self, reason = "talk goes where results are decided on")]
     pub(crate) fn note(self, text: impl fmt::Display) {
-        let _ = writeln!(std::io::stderr(), "{}", plain(&text.to_string()));
+        let _ = writeln!(std::io::stderr(), "{}", harmless(&text.to_string()));
     }
 
     /// Says why a command failed.
@@ -66,16 +67,7 @@ fn write_line(text: &str) {
 
 /// An error is one line, and what a server or a token says in it moves no cursor.
 fn one_line(text: &str) -> String {
-    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Text of strangers, made harmless for a terminal.
-pub(crate) fn plain(text: &str) -> String {
-    let is_unsafe = |character: char| {
-        let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        character.is_control() || reorders
-    };
-    text.chars().map(|character| if is_unsafe(character) { ' ' } else { character }).collect()
+    harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A mined transaction, as every command's JSON shows it. Wei are a decimal string, as all amounts are.

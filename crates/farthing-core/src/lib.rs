@@ -10,6 +10,7 @@ pub mod amount;
 pub mod batch;
 pub mod identity;
 pub mod ledger;
+pub mod text;
 pub mod timestamp;
 pub mod voucher;
 pub mod wire;

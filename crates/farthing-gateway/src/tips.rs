@@ -11,6 +11,7 @@ use axum::response::Response;
 use farthing::payee::Sale;
 use farthing_core::Amount;
 use farthing_core::ledger::RequestId;
+use farthing_core::text::harmless;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,26 +89,8 @@ async fn read_message(body: Body) -> Result<Option<String>, Refused> {
         Some(message) if message.chars().count() > MESSAGE_LENGTH_MAX => {
             Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &too_long))
         }
-        message => Ok(message.map(|message| plain(&message)).filter(|message| !message.is_empty())),
-    }
-}
-
-/// A message that moves no cursor, clears no screen and reverses no line.
-fn plain(message: &str) -> String {
-    let is_unsafe = |character: char| {
-        let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        character.is_control() || reorders
-    };
-    let plain: String = message.chars().map(|character| if is_unsafe(character) { ' ' } else { character }).collect();
-    plain.trim().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_can_not_drive_a_terminal() {
-        assert_eq!(plain("lovely\u{1b}[2J\u{202e}song\r\n"), "lovely [2J song");
+        message => {
+            Ok(message.map(|message| harmless(&message).trim().to_owned()).filter(|message| !message.is_empty()))
+        }
     }
 }

@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::RememberedToken;
-use crate::output::{plain, render, table};
+use crate::output::{render, table};
 use clap::Args;
+use farthing::core::text::harmless;
 use farthing::core::wire::{Problem, SignedReceipt};
 use farthing::core::{Address, Amount, ChannelId, Timestamp};
 use farthing::payer::{Promise, PromiseState};
@@ -87,7 +88,7 @@ fn text(shown: &Shown, known: &[RememberedToken]) -> String {
         let price =
             token.map_or_else(|| format!("{} base", purchase.price), |known| known.token.format(purchase.price));
         let when = purchase.at.to_string().replace('T', " ").replace('Z', "");
-        let what = plain(&format!("{}{}", purchase.origin, purchase.item));
+        let what = harmless(&format!("{}{}", purchase.origin, purchase.item));
         purchases.add_row([when, what, price, purchase.state.to_owned()]);
     }
     render(&purchases)

@@ -2,10 +2,11 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Transaction, plain, transactions, with_transactions};
+use crate::output::{Transaction, transactions, with_transactions};
 use crate::purse::{Allowed, Purse};
 use clap::Args;
 use farthing::core::Amount;
+use farthing::core::text::harmless;
 use farthing::core::wire::SignedReceipt;
 use farthing::payer::Purchase;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,7 @@ pub(super) async fn run(context: &Context, command: &Tip) -> Result<(), Failure>
     if let Some(error) = receipt_error {
         context.output.note(format!("note: {error}; the tip was given all the same"));
     }
-    let thanks = read_answer(body).await.thanks.map(|thanks| plain(&thanks));
+    let thanks = read_answer(body).await.thanks.map(|thanks| harmless(&thanks));
     let given = Given { url: command.url.clone(), amount, thanks, receipt, transactions: transactions(&purse.mined) };
     context.output.result(&given, || {
         let thanks = given.thanks.as_deref().unwrap_or_default();
