@@ -33,8 +33,11 @@ contract Escrow is IEscrow, EIP712 {
     /// @inheritdoc IEscrow
     uint256 public immutable chainIdAtDeployment;
 
-    mapping(bytes32 accountId => uint256 slot) private accounts;
-    mapping(bytes32 channelId => uint256 slot) private channels;
+    /// @dev The packed slot of an account or a channel. It lies at its id: ids are hashes of preimages of two different
+    /// lengths, so that no two meet, and hashing them once more into a mapping's place would only cost gas.
+    struct Word {
+        uint256 slot;
+    }
 
     /// @dev Set while an ERC-20 is pulled. Without it a token that takes a fee and calls its sender could make up the
     /// missing part with a second, nested funding and have it counted twice.
@@ -63,8 +66,12 @@ contract Escrow is IEscrow, EIP712 {
     /// @inheritdoc IEscrow
     function open(Channel calldata channel, uint256 amount) external payable {
         if (channel.payer == address(0)) revert ZeroPayer();
-        bytes32 id = _addToReservation(channel, amount);
-        emit Opened(id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount);
+        (bytes32 id, bool isNew) = _addToReservation(channel, amount);
+        if (isNew) {
+            emit Opened(id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount);
+        } else {
+            emit ToppedUp(id, amount);
+        }
         _pull(channel.token, amount);
     }
 
@@ -73,9 +80,16 @@ contract Escrow is IEscrow, EIP712 {
     /// @inheritdoc IEscrow
     function reserve(Channel calldata channel, uint256 amount) external {
         _onlyPayer(channel.payer);
-        _debit(Vouchers.accountId(channel.payer, channel.authorizedSigner, channel.token), amount);
-        bytes32 id = _addToReservation(channel, amount);
-        emit Reserved(id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount);
+        bytes32 account = Vouchers.accountId(channel.payer, channel.authorizedSigner, channel.token);
+        _debit(account, amount);
+        (bytes32 id, bool isNew) = _addToReservation(channel, amount);
+        if (isNew) {
+            emit Reserved(
+                id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount
+            );
+        } else {
+            emit ToppedUpFromAccount(id, account, amount);
+        }
     }
 
     /* EARN */
@@ -85,7 +99,7 @@ contract Escrow is IEscrow, EIP712 {
         external
         returns (uint256 paid)
     {
-        paid = _redeem(channel, channelId(channel), cumulativeAmount, signature);
+        paid = _redeem(channel, cumulativeAmount, signature);
         _push(channel.token, channel.payee, paid);
     }
 
@@ -96,30 +110,42 @@ contract Escrow is IEscrow, EIP712 {
     {
         _onlyPayee(channel.payee);
         _onlyRecipient(to);
-        paid = _redeem(channel, channelId(channel), cumulativeAmount, signature);
+        paid = _redeem(channel, cumulativeAmount, signature);
         _push(channel.token, to, paid);
     }
 
     /// @inheritdoc IEscrow
     function redeemBatch(address payee, address token, bytes calldata rows) external returns (uint256 total) {
-        Rows.Reader memory row = Rows.reader(payee, token, address(this), chainIdAtDeployment, rows.length);
-        bytes32 domainSeparator = _domainSeparator();
+        Rows.Reader memory row = Rows.reader(payee, token, address(this), chainIdAtDeployment, _domainSeparator());
+        // An entry is shorter than its row by the signature, so they all fit.
+        bytes memory entries = new bytes(rows.length);
+        uint256 entry;
+        assembly ("memory-safe") {
+            entry := add(entries, 0x20)
+        }
         for (uint256 offset; offset < rows.length;) {
-            offset = Rows.read(row, rows, offset);
-            bytes32 digest = Vouchers.digest(domainSeparator, row.channelId, row.cumulativeAmount);
-            address signer = Vouchers.recover(digest, row.r, row.vs);
-            if (signer == address(0) || signer != row.authorizedSigner) continue;
-            uint256 redeemed = channels[row.channelId].redeemedOf();
-            if (row.cumulativeAmount <= redeemed) continue;
-            bytes32 account = Vouchers.accountId(row.payer, row.authorizedSigner, token);
-            (uint256 fromReservation, uint256 fromAccount) = _settle(row.channelId, account, row.cumulativeAmount);
-            uint256 paid = fromReservation + fromAccount;
-            if (paid == 0) continue;
-            total += paid;
-            Rows.record(row, rows, redeemed + paid);
+            (uint256 next, bytes32 id, uint256 cumulativeAmount, bool isSigned) = Rows.read(row, rows, offset);
+            if (isSigned) {
+                Word storage word = _at(id);
+                uint256 slot = word.slot;
+                (uint256 slotAfter,,) = _settle(slot, cumulativeAmount, row.payer, row.authorizedSigner, token);
+                if (slotAfter != slot) {
+                    word.slot = slotAfter;
+                    uint256 redeemed = slotAfter.redeemedOf();
+                    // Settling only adds to what was redeemed, at most 104 bits a row, and rows are fewer than bytes.
+                    unchecked {
+                        total += redeemed - slot.redeemedOf();
+                    }
+                    entry = Rows.record(entry, rows, offset, next, redeemed);
+                }
+            }
+            offset = next;
         }
         if (total == 0) revert NothingToRedeem(0, 0);
-        emit BatchRedeemed(payee, token, total, Rows.entries(row));
+        assembly ("memory-safe") {
+            mstore(entries, sub(sub(entry, entries), 0x20))
+        }
+        emit BatchRedeemed(payee, token, total, entries);
         _push(token, payee, total);
     }
 
@@ -132,12 +158,20 @@ contract Escrow is IEscrow, EIP712 {
     {
         _onlyPayee(channel.payee);
         bytes32 id = channelId(channel);
-        if (cumulativeAmount > channels[id].redeemedOf()) {
-            paid = _redeem(channel, id, cumulativeAmount, signature);
-        } else if (channels[id].reservedOf() == 0) {
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
+        uint256 redeemed = slot.redeemedOf();
+        if (cumulativeAmount > redeemed) {
+            uint256 fromAccount;
+            bytes32 account;
+            (slot, fromAccount, account) = _settleSigned(channel, id, slot, cumulativeAmount, signature);
+            paid = slot.redeemedOf() - redeemed;
+            redeemed += paid;
+            if (fromAccount > 0) emit RedeemedFromAccount(id, channel.payee, account, redeemed, fromAccount);
+        } else if (slot.reservedOf() == 0) {
             revert NothingReserved(id);
         }
-        refunded = _close(channel, id);
+        refunded = _close(channel, id, word, slot);
         // Last, so that the payee's receiving side can't spend the gas that the payer's refund needs.
         if (paid > 0) _push(channel.token, channel.payee, paid);
     }
@@ -146,21 +180,24 @@ contract Escrow is IEscrow, EIP712 {
     function requestClose(Channel calldata channel) external returns (uint256 closeAt) {
         _onlyPayer(channel.payer);
         bytes32 id = channelId(channel);
-        uint256 slot = channels[id];
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
         if (slot.closeAtOf() != 0) revert CloseAlreadyRequested(slot.closeAtOf());
         if (slot.reservedOf() == 0) revert NothingReserved(id);
         closeAt = block.timestamp + exitDelay;
-        channels[id] = Slots.packChannel(slot.redeemedOf(), slot.reservedOf(), closeAt);
-        emit CloseRequested(id, channel.payer, channel.payee, closeAt);
+        word.slot = Slots.packChannel(slot.redeemedOf(), slot.reservedOf(), closeAt);
+        emit CloseRequested(id, channel.payee, closeAt);
     }
 
     /// @inheritdoc IEscrow
     function finalizeClose(Channel calldata channel) external returns (uint256 refunded) {
         bytes32 id = channelId(channel);
-        uint256 closeAt = channels[id].closeAtOf();
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
+        uint256 closeAt = slot.closeAtOf();
         if (closeAt == 0) revert CloseNotRequested(id);
         if (block.timestamp < closeAt) revert ExitDelayRunning(closeAt, block.timestamp);
-        refunded = _close(channel, id);
+        refunded = _close(channel, id, word, slot);
     }
 
     /// @inheritdoc IEscrow
@@ -182,17 +219,7 @@ contract Escrow is IEscrow, EIP712 {
 
     /// @inheritdoc IEscrow
     function channelId(Channel calldata channel) public view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                channel.payer,
-                channel.payee,
-                channel.token,
-                channel.salt,
-                channel.authorizedSigner,
-                address(this),
-                chainIdAtDeployment
-            )
-        );
+        return Vouchers.channelId(channel, chainIdAtDeployment);
     }
 
     /// @inheritdoc IEscrow
@@ -202,13 +229,13 @@ contract Escrow is IEscrow, EIP712 {
 
     /// @inheritdoc IEscrow
     function accountState(bytes32 id) public view returns (AccountState memory) {
-        uint256 slot = accounts[id];
+        uint256 slot = _at(id).slot;
         return AccountState(uint104(slot.balanceOf()), uint64(slot.nonceOf()));
     }
 
     /// @inheritdoc IEscrow
     function channelState(bytes32 id) public view returns (ChannelState memory) {
-        uint256 slot = channels[id];
+        uint256 slot = _at(id).slot;
         return ChannelState(uint104(slot.redeemedOf()), uint104(slot.reservedOf()), uint40(slot.closeAtOf()));
     }
 
@@ -218,6 +245,14 @@ contract Escrow is IEscrow, EIP712 {
             channelState(channelId(channel)),
             accountState(Vouchers.accountId(channel.payer, channel.authorizedSigner, channel.token))
         );
+    }
+
+    /* STATE */
+
+    function _at(bytes32 id) private pure returns (Word storage word) {
+        assembly {
+            word.slot := id
+        }
     }
 
     /* CHECKS */
@@ -238,85 +273,110 @@ contract Escrow is IEscrow, EIP712 {
 
     function _credit(bytes32 id, uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
-        uint256 slot = accounts[id];
-        accounts[id] = slot.withBalance(_add(slot.balanceOf(), amount));
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
+        word.slot = slot.withBalance(_add(slot.balanceOf(), amount));
     }
 
     function _debit(bytes32 id, uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
-        uint256 slot = accounts[id];
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
         uint256 balance = slot.balanceOf();
         if (amount > balance) revert InsufficientBalance(balance, amount);
-        accounts[id] = slot.withBalance(balance - amount);
+        unchecked {
+            // Just checked.
+            word.slot = slot.withBalance(balance - amount);
+        }
     }
 
     /// @dev Refuses while the clock runs: otherwise a payer could start it on one unit, wait, add money, be served
     /// against it and take it back in the same block.
-    function _addToReservation(Channel calldata channel, uint256 amount) private returns (bytes32 id) {
+    function _addToReservation(Channel calldata channel, uint256 amount) private returns (bytes32 id, bool isNew) {
         if (amount == 0) revert ZeroAmount();
         if (channel.payee == address(0)) revert ZeroPayee();
         if (channel.authorizedSigner == address(0)) revert ZeroAuthorizedSigner();
         id = channelId(channel);
-        uint256 slot = channels[id];
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
+        isNew = slot == 0;
         if (slot.closeAtOf() != 0) revert CloseAlreadyRequested(slot.closeAtOf());
-        channels[id] = Slots.packChannel(slot.redeemedOf(), _add(slot.reservedOf(), amount), 0);
+        word.slot = Slots.packChannel(slot.redeemedOf(), _add(slot.reservedOf(), amount), 0);
     }
 
-    function _redeem(Channel calldata channel, bytes32 id, uint128 cumulativeAmount, bytes calldata signature)
+    function _redeem(Channel calldata channel, uint128 cumulativeAmount, bytes calldata signature)
         private
         returns (uint256 paid)
     {
-        bytes32 digest = voucherDigest(id, cumulativeAmount);
-        address signer = Vouchers.recover(digest, signature);
-        if (signer == address(0) || signer != channel.authorizedSigner) {
-            revert InvalidSignature(digest, channel.authorizedSigner);
+        bytes32 id = channelId(channel);
+        Word storage word = _at(id);
+        uint256 slot = word.slot;
+        (uint256 slotAfter, uint256 fromAccount, bytes32 account) =
+            _settleSigned(channel, id, slot, cumulativeAmount, signature);
+        word.slot = slotAfter;
+        uint256 redeemed = slotAfter.redeemedOf();
+        // Settling only adds to what was redeemed.
+        unchecked {
+            paid = redeemed - slot.redeemedOf();
         }
-        uint256 redeemed = channels[id].redeemedOf();
-        bytes32 account = Vouchers.accountId(channel.payer, channel.authorizedSigner, channel.token);
-        (uint256 fromReservation, uint256 fromAccount) = _settle(id, account, cumulativeAmount);
-        paid = fromReservation + fromAccount;
-        if (paid == 0) revert NothingToRedeem(redeemed, cumulativeAmount);
-        emit Redeemed(id, channel.payee, account, redeemed + paid, fromReservation, fromAccount);
+        if (fromAccount == 0) emit Redeemed(id, channel.payee, redeemed);
+        else emit RedeemedFromAccount(id, channel.payee, account, redeemed, fromAccount);
     }
 
-    /// @dev Moves what the channel still owes out of its reservation, then out of its account; a shortage stays owed,
-    /// because `redeemed` rises only by what is paid. Writes nothing if nothing is paid.
-    function _settle(bytes32 id, bytes32 account, uint256 cumulativeAmount)
+    /// @dev Settles a voucher if its signature is the authorized signer's and it pays something.
+    function _settleSigned(
+        Channel calldata channel,
+        bytes32 id,
+        uint256 slot,
+        uint128 cumulativeAmount,
+        bytes calldata signature
+    ) private returns (uint256 slotAfter, uint256 fromAccount, bytes32 account) {
+        bytes32 digest = voucherDigest(id, cumulativeAmount);
+        address authorizedSigner = channel.authorizedSigner;
+        address signer = Vouchers.recover(digest, signature);
+        if (signer == address(0) || signer != authorizedSigner) revert InvalidSignature(digest, authorizedSigner);
+        (slotAfter, fromAccount, account) =
+            _settle(slot, cumulativeAmount, channel.payer, authorizedSigner, channel.token);
+        if (slotAfter == slot) revert NothingToRedeem(slot.redeemedOf(), cumulativeAmount);
+    }
+
+    /// @dev Works out what a channel's slot becomes when what it still owes moves out of its reservation, then out of its
+    /// account, whose slot is written and which is named only if it was needed. A shortage stays owed, because `redeemed`
+    /// rises only by what is paid; if nothing is paid, the slot is as it was. The caller writes the channel's slot.
+    function _settle(uint256 slot, uint256 cumulativeAmount, address payer, address authorizedSigner, address token)
         private
-        returns (uint256 fromReservation, uint256 fromAccount)
+        returns (uint256 slotAfter, uint256 fromAccount, bytes32 account)
     {
-        uint256 channelSlot = channels[id];
-        uint256 redeemed = channelSlot.redeemedOf();
+        uint256 redeemed = slot.redeemedOf();
         // Clamped, so that a promise beyond what the slot can count never spills into the neighbouring field.
         uint256 target = cumulativeAmount > Slots.AMOUNT_MAX ? Slots.AMOUNT_MAX : cumulativeAmount;
-        if (target <= redeemed) return (0, 0);
-        uint256 reserved = channelSlot.reservedOf();
-        // Every subtraction below takes a minimum from its own bound, and redeemed rises at most to target.
+        if (target <= redeemed) return (slot, 0, 0);
+        // No subtraction below takes more than there is, and redeemed rises at most to target.
         unchecked {
             uint256 owed = target - redeemed;
-            fromReservation = owed < reserved ? owed : reserved;
-            if (owed > fromReservation) {
-                uint256 accountSlot = accounts[account];
-                uint256 balance = accountSlot.balanceOf();
-                fromAccount = owed - fromReservation;
-                if (fromAccount > balance) fromAccount = balance;
-                if (fromAccount > 0) accounts[account] = accountSlot.withBalance(balance - fromAccount);
-            }
-            uint256 paid = fromReservation + fromAccount;
-            if (paid > 0) {
-                channels[id] = Slots.packChannel(redeemed + paid, reserved - fromReservation, channelSlot.closeAtOf());
-            }
+            uint256 reserved = slot.reservedOf();
+            if (owed <= reserved) return (slot.moved(owed, owed), 0, 0);
+            account = Vouchers.accountId(payer, authorizedSigner, token);
+            Word storage word = _at(account);
+            uint256 accountSlot = word.slot;
+            uint256 balance = accountSlot.balanceOf();
+            fromAccount = owed - reserved;
+            if (fromAccount > balance) fromAccount = balance;
+            if (fromAccount > 0) word.slot = accountSlot.withBalance(balance - fromAccount);
+            slotAfter = slot.moved(reserved, reserved + fromAccount);
         }
     }
 
     /// @dev Ends the reservation and refunds it. The event comes before the refund: a payer that re-enters from it could
     /// otherwise open the channel again and start its clock, and the log would seem to end that clock. A refund that the
     /// payer does not take is the second exception to the order: only the transfer can tell.
-    function _close(Channel calldata channel, bytes32 id) private returns (uint256 refunded) {
-        uint256 slot = channels[id];
+    function _close(Channel calldata channel, bytes32 id, Word storage word, uint256 slot)
+        private
+        returns (uint256 refunded)
+    {
         refunded = slot.reservedOf();
-        channels[id] = Slots.packChannel(slot.redeemedOf(), 0, 0);
-        emit Closed(id, channel.payer, channel.payee, refunded);
+        word.slot = Slots.packChannel(slot.redeemedOf(), 0, 0);
+        emit Closed(id, channel.payee, slot.redeemedOf(), refunded);
         if (refunded == 0 || _tryPush(channel.token, channel.payer, refunded)) return refunded;
         // Never into a session key's account: the refund is the payer's alone.
         bytes32 account = Vouchers.accountId(channel.payer, channel.payer, channel.token);

@@ -130,7 +130,7 @@ interface IEscrow {
         uint256 amount
     );
 
-    /// @notice Emitted when money enters a reservation from outside the escrow.
+    /// @notice Emitted when money enters a channel's reservation from outside the escrow, if the channel was never used.
     event Opened(
         bytes32 indexed channelId,
         address indexed payer,
@@ -141,7 +141,11 @@ interface IEscrow {
         uint256 amount
     );
 
-    /// @notice Emitted when money moves from an account into a reservation of the same payer, signer and token.
+    /// @notice Emitted when more money enters a channel's reservation from outside the escrow.
+    event ToppedUp(bytes32 indexed channelId, uint256 amount);
+
+    /// @notice Emitted when money moves from an account into the reservation of a channel of the same payer, signer and
+    /// token, if the channel was never used.
     event Reserved(
         bytes32 indexed channelId,
         address indexed payer,
@@ -152,13 +156,19 @@ interface IEscrow {
         uint256 amount
     );
 
-    /// @notice Emitted when a voucher is paid; `redeemed` is the channel's new total.
-    event Redeemed(
+    /// @notice Emitted when more money moves from an account into a channel's reservation.
+    event ToppedUpFromAccount(bytes32 indexed channelId, bytes32 indexed accountId, uint256 amount);
+
+    /// @notice Emitted when a voucher is paid out of its channel's reservation; `redeemed` is the channel's new total.
+    event Redeemed(bytes32 indexed channelId, address indexed payee, uint256 redeemed);
+
+    /// @notice Emitted when a voucher is paid out of an account as well; what the new total grows by beyond
+    /// `fromAccount` came from the reservation.
+    event RedeemedFromAccount(
         bytes32 indexed channelId,
         address indexed payee,
         bytes32 indexed accountId,
         uint256 redeemed,
-        uint256 fromReservation,
         uint256 fromAccount
     );
 
@@ -167,11 +177,12 @@ interface IEscrow {
     event BatchRedeemed(address indexed payee, address indexed token, uint256 total, bytes entries);
 
     /// @notice Emitted when a payer starts a channel's clock.
-    event CloseRequested(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 closeAt);
+    event CloseRequested(bytes32 indexed channelId, address indexed payee, uint256 closeAt);
 
-    /// @notice Emitted when the unused reservation goes back. If the payer does not take it, a `Deposited` into the
-    /// account (payer, payer, token) follows in the same transaction.
-    event Closed(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 refunded);
+    /// @notice Emitted when the unused reservation goes back; `redeemed` is the channel's total, with what this close
+    /// paid out of the reservation. If the payer does not take the refund, a `Deposited` into the account (payer, payer,
+    /// token) follows in the same transaction.
+    event Closed(bytes32 indexed channelId, address indexed payee, uint256 redeemed, uint256 refunded);
 
     /// @notice Emitted when a payer takes money out of an account.
     event Withdrawn(bytes32 indexed accountId, address indexed to, uint256 amount);

@@ -19,7 +19,7 @@ abstract contract Refunds is Base {
 
     function test_WhenPayerAccepts() external {
         Channel memory channel = channelOfContract(new OddReceiver());
-        expectClosed(channel, 100);
+        expectClosed(channel, 0, 100);
         end(channel);
         assertEq(channel.payer.balance, 100);
         assertChannel(channel, 0, 0, 0);
@@ -93,7 +93,7 @@ abstract contract Refunds is Base {
         dollarChannel.token = address(new SilentDollar());
         open(payer, dollarChannel, 100);
         prepare(dollarChannel);
-        expectClosed(dollarChannel, 100);
+        expectClosed(dollarChannel, 0, 100);
         end(dollarChannel);
         assertEq(holdings(payer, dollarChannel.token), 100);
     }
@@ -200,14 +200,14 @@ abstract contract Refunds is Base {
         prepare(dollarChannel);
     }
 
-    function expectClosed(Channel memory channel, uint256 refunded) internal {
+    function expectClosed(Channel memory channel, uint256 redeemed, uint256 refunded) internal {
         vm.expectEmit();
-        emit IEscrow.Closed(idOf(channel), channel.payer, channel.payee, refunded);
+        emit IEscrow.Closed(idOf(channel), channel.payee, redeemed, refunded);
     }
 
     function expectFallBack(Channel memory channel) internal {
         Purse memory own = Purse(channel.payer, channel.payer, channel.token);
-        expectClosed(channel, 100);
+        expectClosed(channel, 0, 100);
         vm.expectEmit();
         emit IEscrow.Deposited(idOf(own), channel.payer, channel.payer, channel.token, 100);
     }

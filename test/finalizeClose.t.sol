@@ -76,7 +76,7 @@ contract FinalizeCloseTest is Refunds {
         deposit(outsider, purseOf(channel), 1);
         vm.warp(closeAt + bound(late, 0, 3650 days));
 
-        expectClosed(channel, reserved - redeemed);
+        expectClosed(channel, redeemed, reserved - redeemed);
         vm.prank(caller);
         assertEq(escrow.finalizeClose(channel), reserved - redeemed);
 

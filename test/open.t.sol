@@ -95,7 +95,11 @@ contract OpenTest is Base {
         second = bound(second, 1, AMOUNT_MAX - first);
         Channel memory channel = channelIn(native);
         open(payer, channel, first);
-        open(outsider, channel, second);
+        uint256 value = endow(outsider, channel.token, second);
+        vm.expectEmit();
+        emit IEscrow.ToppedUp(idOf(channel), second);
+        vm.prank(outsider);
+        escrow.open{value: value}(channel, second);
         assertChannel(channel, 0, first + second, 0);
     }
 

@@ -194,7 +194,8 @@ contract RedeemTest is Base {
         if (isCompact) signature = compact(signature);
 
         vm.expectEmit();
-        emit IEscrow.Redeemed(idOf(channel), payee, idOf(purseOf(channel)), paid, fromReservation, fromAccount);
+        if (fromAccount == 0) emit IEscrow.Redeemed(idOf(channel), payee, paid);
+        else emit IEscrow.RedeemedFromAccount(idOf(channel), payee, idOf(purseOf(channel)), paid, fromAccount);
         vm.prank(caller);
         assertEq(escrow.redeem(channel, cumulativeAmount, signature), paid);
 

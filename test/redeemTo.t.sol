@@ -63,7 +63,8 @@ contract RedeemToTest is Base {
         uint256 paid = fromReservation + fromAccount;
 
         vm.expectEmit();
-        emit IEscrow.Redeemed(idOf(channel), payee, idOf(purseOf(channel)), paid, fromReservation, fromAccount);
+        if (fromAccount == 0) emit IEscrow.Redeemed(idOf(channel), payee, paid);
+        else emit IEscrow.RedeemedFromAccount(idOf(channel), payee, idOf(purseOf(channel)), paid, fromAccount);
         vm.prank(payee);
         assertEq(escrow.redeemTo(channel, amount, signature, to), paid);
 

@@ -50,7 +50,7 @@ contract RequestCloseTest is Base {
         open(payer, channel, reserved);
 
         vm.expectEmit();
-        emit IEscrow.CloseRequested(idOf(channel), payer, payee, timestamp + exitDelay);
+        emit IEscrow.CloseRequested(idOf(channel), payee, timestamp + exitDelay);
         vm.prank(payer);
         assertEq(escrow.requestClose(channel), timestamp + exitDelay);
 

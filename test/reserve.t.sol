@@ -85,4 +85,18 @@ contract ReserveTest is Base {
         assertChannel(channel, 0, amount, 0);
         assertEq(held(channel.token), balance);
     }
+
+    function testFuzz_GivenChannelUsed(bool native, uint256 first, uint256 second) external {
+        first = bound(first, 1, AMOUNT_MAX - 1);
+        second = bound(second, 1, AMOUNT_MAX - first);
+        Channel memory channel = channelIn(native);
+        fund(channel, second, first);
+        vm.expectEmit();
+        emit IEscrow.ToppedUpFromAccount(idOf(channel), idOf(purseOf(channel)), second);
+        vm.prank(payer);
+        escrow.reserve(channel, second);
+
+        assertEq(balanceOf(purseOf(channel)), 0);
+        assertChannel(channel, 0, first + second, 0);
+    }
 }

@@ -25,6 +25,14 @@ library Slots {
         return redeemed | (reserved << 104) | (closeAt << 208);
     }
 
+    /// @dev The channel after `fromReservation` has left its reservation and `paid` in all was paid. The caller makes sure
+    /// that the reservation holds that much and that the new total fits, so neither field touches its neighbour.
+    function moved(uint256 channel, uint256 fromReservation, uint256 paid) internal pure returns (uint256) {
+        unchecked {
+            return channel + paid - (fromReservation << 104);
+        }
+    }
+
     function redeemedOf(uint256 channel) internal pure returns (uint256) {
         return channel & AMOUNT_MAX;
     }

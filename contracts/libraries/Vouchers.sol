@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {Channel} from "../IEscrow.sol";
+
 /// @title Vouchers
 /// @notice Hashes what identifies an account, a channel and a voucher, and recovers who signed a voucher.
 library Vouchers {
@@ -22,25 +24,40 @@ library Vouchers {
         }
     }
 
+    /// @dev `keccak256(abi.encode(payer, payee, token, salt, authorizedSigner, this, chainIdAtDeployment))`. The terms
+    /// are five words of calldata in just this order; an address with dirty upper bits is refused, as Solidity would.
+    function channelId(Channel calldata channel, uint256 chainIdAtDeployment) internal view returns (bytes32 id) {
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            calldatacopy(preimage, channel, 0xa0)
+            let addresses := or(mload(preimage), mload(add(preimage, 0x20)))
+            addresses := or(addresses, or(mload(add(preimage, 0x40)), mload(add(preimage, 0x80))))
+            if shr(160, addresses) { revert(0x00, 0x00) }
+            mstore(add(preimage, 0xa0), address())
+            mstore(add(preimage, 0xc0), chainIdAtDeployment)
+            id := keccak256(preimage, 0xe0)
+        }
+    }
+
     /// @dev The struct hash of EIP-712, before the domain is mixed in.
-    function structHash(bytes32 channelId, uint256 cumulativeAmount) internal pure returns (bytes32 hash) {
+    function structHash(bytes32 id, uint256 cumulativeAmount) internal pure returns (bytes32 hash) {
         bytes32 typehash = VOUCHER_TYPEHASH;
         assembly ("memory-safe") {
             let preimage := mload(0x40)
             mstore(preimage, typehash)
-            mstore(add(preimage, 0x20), channelId)
+            mstore(add(preimage, 0x20), id)
             mstore(add(preimage, 0x40), cumulativeAmount)
             hash := keccak256(preimage, 0x60)
         }
     }
 
     /// @dev `keccak256(0x1901 | domainSeparator | structHash)`, EIP-712.
-    function digest(bytes32 domainSeparator, bytes32 channelId, uint256 cumulativeAmount)
+    function digest(bytes32 domainSeparator, bytes32 id, uint256 cumulativeAmount)
         internal
         pure
         returns (bytes32 hash)
     {
-        bytes32 inner = structHash(channelId, cumulativeAmount);
+        bytes32 inner = structHash(id, cumulativeAmount);
         assembly ("memory-safe") {
             let preimage := mload(0x40)
             mstore(preimage, hex"1901")
@@ -51,21 +68,34 @@ library Vouchers {
     }
 
     /// @dev Returns the signer of a 65-byte (r, s, v) or 64-byte (r, vs; EIP-2098) signature, or zero if there is none.
-    function recover(bytes32 hash, bytes calldata signature) internal pure returns (address) {
+    function recover(bytes32 hash, bytes calldata signature) internal view returns (address) {
         if (signature.length == 64) {
             return recover(hash, bytes32(signature[:32]), bytes32(signature[32:]));
         }
         if (signature.length != 65) return address(0);
         uint256 s = uint256(bytes32(signature[32:64]));
         if (s > LOW_S_MAX) return address(0);
-        return ecrecover(hash, uint8(signature[64]), bytes32(signature[:32]), bytes32(s));
+        return _ecrecover(hash, uint8(signature[64]), bytes32(signature[:32]), s);
     }
 
     /// @dev Returns the signer of an EIP-2098 signature, or zero if there is none.
-    function recover(bytes32 hash, bytes32 r, bytes32 vs) internal pure returns (address) {
+    function recover(bytes32 hash, bytes32 r, bytes32 vs) internal view returns (address) {
         uint256 s = uint256(vs) & (type(uint256).max >> 1);
         if (s > LOW_S_MAX) return address(0);
-        // The parity is one bit, so the sum is 27 or 28.
-        return ecrecover(hash, uint8(27 + (uint256(vs) >> 255)), r, bytes32(s));
+        return _ecrecover(hash, 27 + (uint256(vs) >> 255), r, s);
+    }
+
+    /// @dev The precompile at address 1. It answers with nothing if there is no signer or `v` is neither 27 nor 28.
+    function _ecrecover(bytes32 hash, uint256 v, bytes32 r, uint256 s) private view returns (address signer) {
+        assembly ("memory-safe") {
+            let input := mload(0x40)
+            mstore(input, hash)
+            mstore(add(input, 0x20), v)
+            mstore(add(input, 0x40), r)
+            mstore(add(input, 0x60), s)
+            mstore(0x00, 0)
+            pop(staticcall(gas(), 1, input, 0x80, 0x00, 0x20))
+            signer := mload(0x00)
+        }
     }
 }

@@ -15,9 +15,6 @@ import {Store} from "./Store.sol";
 /// reverts, and a revert fails the campaign.
 contract Handler is Toolbox {
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
-    /// @dev Where the escrow keeps its two mappings; a call may write only below what it names.
-    uint256 private constant ACCOUNTS_SLOT = 0;
-    uint256 private constant CHANNELS_SLOT = 1;
 
     Store public immutable STORE;
     DemoDollar private immutable DOLLAR;
@@ -32,6 +29,7 @@ contract Handler is Toolbox {
     address private immutable BANK;
 
     /// @dev What may be written by the call under way.
+    /// @dev The slots that a call may write: an account or a channel lies at its id.
     mapping(bytes32 slot => uint256 call) private named;
     Channel[] private namedChannels;
     bytes32[] private namedAccounts;
@@ -442,13 +440,13 @@ contract Handler is Toolbox {
     /// @dev Allows the call under way to write an account.
     function _name(Purse memory purse) private {
         bytes32 id = idOf(purse);
-        named[keccak256(abi.encode(id, ACCOUNTS_SLOT))] = calls + 1;
+        named[id] = calls + 1;
         namedAccounts.push(id);
     }
 
     /// @dev Allows the call under way to write a channel.
     function _name(Channel memory channel) private {
-        named[keccak256(abi.encode(idOf(channel), CHANNELS_SLOT))] = calls + 1;
+        named[idOf(channel)] = calls + 1;
         namedChannels.push(channel);
     }
 

@@ -108,17 +108,29 @@ contract Store {
             tokens[id] = token;
             _debit(keccak256(abi.encode(topics[2], signer, token)), amount);
             _reserve(id, amount);
+        } else if (kind == IEscrow.ToppedUp.selector) {
+            _reserve(id, abi.decode(data, (uint256)));
+        } else if (kind == IEscrow.ToppedUpFromAccount.selector) {
+            uint256 amount = abi.decode(data, (uint256));
+            _debit(topics[2], amount);
+            _reserve(id, amount);
         } else if (kind == IEscrow.Redeemed.selector) {
-            (uint256 redeemed, uint256 fromReservation, uint256 fromAccount) =
-                abi.decode(data, (uint256, uint256, uint256));
-            _redeem(id, topics[3], redeemed, fromReservation, fromAccount);
+            _redeem(id, 0, abi.decode(data, (uint256)), 0);
+        } else if (kind == IEscrow.RedeemedFromAccount.selector) {
+            (uint256 redeemed, uint256 fromAccount) = abi.decode(data, (uint256, uint256));
+            // A channel whose first event this is has its account's token.
+            tokens[id] = tokens[topics[3]];
+            _redeem(id, topics[3], redeemed, fromAccount);
         } else if (kind == IEscrow.BatchRedeemed.selector) {
             _redeemBatch(address(uint160(uint256(id))), address(uint160(uint256(topics[2]))), data);
         } else if (kind == IEscrow.CloseRequested.selector) {
             channels[id].closeAt = uint40(abi.decode(data, (uint256)));
         } else if (kind == IEscrow.Closed.selector) {
-            uint256 refunded = abi.decode(data, (uint256));
-            channels[id].reserved -= uint104(refunded);
+            (uint256 redeemed, uint256 refunded) = abi.decode(data, (uint256, uint256));
+            _redeem(id, 0, redeemed, 0);
+            // What was not redeemed is refunded, all of it.
+            require(channels[id].reserved == refunded, "refund of Closed");
+            channels[id].reserved = 0;
             channels[id].closeAt = 0;
             reservationSum[tokens[id]] -= refunded;
         } else if (kind == IEscrow.Withdrawn.selector) {
@@ -143,11 +155,9 @@ contract Store {
         reservationSum[tokens[id]] += amount;
     }
 
-    function _redeem(bytes32 id, bytes32 account, uint256 redeemed, uint256 fromReservation, uint256 fromAccount)
-        private
-    {
-        // Underflows, and so fails, if the event's parts are not its whole.
-        require(redeemed - channels[id].redeemed == fromReservation + fromAccount, "parts of Redeemed");
+    function _redeem(bytes32 id, bytes32 account, uint256 redeemed, uint256 fromAccount) private {
+        // Underflows, and so fails, if the account paid more than the total grew by, or the total fell.
+        uint256 fromReservation = redeemed - channels[id].redeemed - fromAccount;
         channels[id].redeemed = uint104(redeemed);
         if (fromReservation > 0) {
             channels[id].reserved -= uint104(fromReservation);
@@ -176,7 +186,8 @@ contract Store {
             uint256 paid = entry.redeemed - channels[id].redeemed;
             uint256 fromReservation = paid < channels[id].reserved ? paid : channels[id].reserved;
             bytes32 account = keccak256(abi.encode(entry.payer, entry.signer, token));
-            _redeem(id, account, entry.redeemed, fromReservation, paid - fromReservation);
+            tokens[id] = token;
+            _redeem(id, account, entry.redeemed, paid - fromReservation);
             sum += paid;
         }
         require(sum == total, "total of BatchRedeemed");
