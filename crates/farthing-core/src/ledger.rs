@@ -135,7 +135,9 @@ impl ChannelView {
     #[must_use]
     pub fn unsecured(&self, due: Amount) -> Amount {
         let at = |funds: &ChannelFunds| {
-            let reserved = if self.head.close_at.is_some() { Amount::ZERO } else { funds.reserved };
+            // Requested in either view: at the head the close may be over and the channel open again, unconfirmed.
+            let is_closing = self.head.close_at.or(funds.close_at).is_some();
+            let reserved = if is_closing { Amount::ZERO } else { funds.reserved };
             due.saturating_sub(funds.redeemed).saturating_sub(reserved)
         };
         at(&self.head).max(at(&self.confirmed))
@@ -161,6 +163,18 @@ impl CreditTerms {
     }
 }
 
+/// How well the payee sees the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Seen lately.
+    #[default]
+    Clear,
+    /// Not seen lately: no credit is given, reservations still count.
+    Stale,
+    /// Not seen for so long that a reservation may have been asked back and be gone soon: nothing counts.
+    Blind,
+}
+
 /// Where an account stands when a voucher arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountPosition {
@@ -174,8 +188,8 @@ pub struct AccountPosition {
     pub redeemed: Amount,
     /// What accounts without history were served for today.
     pub strangers_today: Amount,
-    /// Whether the chain was seen so long ago that only reservations count.
-    pub stale: bool,
+    /// How well the chain is in view.
+    pub sight: Sight,
     /// The creator's terms.
     pub credit: CreditTerms,
 }
@@ -241,8 +255,8 @@ pub enum Refusal {
         /// The day's share.
         limit: Amount,
     },
-    /// The chain has not been seen for too long to give credit.
-    #[error("the chain was not seen lately, so only reservations count")]
+    /// The chain has not been seen for too long to give credit, or to rely on a reservation.
+    #[error("the chain was not seen lately, so this can't be served")]
     StaleChain,
 }
 
@@ -256,8 +270,8 @@ pub enum Acceptance {
         books: ChannelBooks,
         /// The new entry.
         charge: Charge,
-        /// What the unsecured debt of the account grows by.
-        exposure_increase: Amount,
+        /// What of it no history has earned, and the day's share for accounts without history pays for.
+        unearned_credit: Amount,
     },
     /// The same request once more: the same answer, no second charge.
     Again {
@@ -299,7 +313,7 @@ pub fn accept(
     let underpaid = Refusal::Underpaid { price: request.price, accepted, available };
     let spent = books.spent.checked_add(request.price).filter(|spent| *spent <= accepted).ok_or(underpaid)?;
     let after = ChannelBooks { accepted, spent, ..*books };
-    let exposure_increase = check_funds(request, books, &after, position)?;
+    let unearned_credit = check_funds(request, books, &after, position)?;
     let charge = Charge {
         cumulative_amount,
         signature: voucher.signature(),
@@ -308,10 +322,11 @@ pub fn accept(
         request: request.request,
         at: request.at,
     };
-    Ok(Acceptance::Charged { books: after, charge, exposure_increase })
+    Ok(Acceptance::Charged { books: after, charge, unearned_credit })
 }
 
-/// Whether the account may owe what it would owe after this charge; returns by how much that grows.
+/// Whether the account may owe what it would owe after this charge; returns how much of the charge is credit that the
+/// account's history has not earned.
 fn check_funds(
     request: &ChargeRequest,
     before: &ChannelBooks,
@@ -320,6 +335,9 @@ fn check_funds(
 ) -> Result<Amount, Refusal> {
     let unsecured = position.channel.unsecured(after.due());
     let increase = unsecured.saturating_sub(position.channel.unsecured(before.due()));
+    if position.sight == Sight::Blind {
+        return Err(Refusal::StaleChain);
+    }
     if increase.is_zero() {
         return Ok(increase);
     }
@@ -330,7 +348,7 @@ fn check_funds(
         let required = after.due().saturating_sub(position.channel.confirmed.redeemed);
         return Err(Refusal::ReservationRequired { required, reserved: required.saturating_sub(unsecured) });
     }
-    if position.stale {
+    if position.sight != Sight::Clear {
         return Err(Refusal::StaleChain);
     }
     let required = position.other_exposure.saturating_add(unsecured);
@@ -341,19 +359,33 @@ fn check_funds(
     if required > allowance {
         return Err(Refusal::CreditExhausted { required, allowance });
     }
+    // History earns credit of twice what was redeemed and no more: redeeming dust does not lift the day's share.
+    let earned = position.redeemed.saturating_add(position.redeemed);
+    let unearned = increase.min(required.saturating_sub(earned));
     let limit = position.credit.strangers_per_day;
-    if position.redeemed.is_zero() && position.strangers_today.saturating_add(increase) > limit {
+    if position.strangers_today.saturating_add(unearned) > limit {
         return Err(Refusal::StrangersExhausted { limit });
     }
-    Ok(increase)
+    Ok(unearned)
 }
 
 /// Whether this charge's voucher is worth sending to the chain: above what was redeemed and at or below what is due.
 ///
-/// The payee never shows the chain a voucher above `due`: anyone could redeem the rest of it.
+/// While a channel goes on, the payee never shows the chain a voucher above `due`: anyone could redeem the rest of it.
+/// Only when its reservation is about to leave is one above it the last resort; see [`is_last_resort`].
 #[must_use]
 pub fn is_redeemable(books: &ChannelBooks, charge: &Charge) -> bool {
     charge.cumulative_amount <= books.due() && charge.cumulative_amount > books.redeemed
+}
+
+/// Whether this charge's voucher makes good for all that is due, though it promises more.
+///
+/// A payer that skips amounts leaves debts that no voucher at or below them covers. It would take its reservation back and
+/// owe them for ever. It did sign the larger promise, so when the reservation is about to leave, the lowest such voucher
+/// is redeemed; what it pays beyond what is due counts towards later items.
+#[must_use]
+pub fn is_last_resort(books: &ChannelBooks, charge: &Charge) -> bool {
+    charge.cumulative_amount >= books.due() && charge.cumulative_amount > books.redeemed
 }
 
 /// A channel's id beside its books: what a listing of the ledger is made of.

@@ -9,7 +9,7 @@ use farthing::core::{
 };
 use farthing::escrow::{self, EXIT_DELAY_DEFAULT, Escrow};
 use farthing::local_chain::{LocalChain, deploy_demo_dollar, mint_demo_dollars};
-use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeOptions};
+use farthing::payee::{EmbeddedStore, FundsSource, LedgerIdentity, Payee, PayeeOptions};
 use farthing::signer::SignerSync;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -109,6 +109,11 @@ impl Fixture {
 
     /// A payee that gives up to $2 of credit at first sight, over a ledger in `folder`.
     pub async fn start_payee(&self, folder: &Path) -> Payee {
+        self.start_payee_with(folder, Arc::new(self.escrow(Self::payee()).await))
+    }
+
+    /// The same, with another source of what the chain holds.
+    pub fn start_payee_with(&self, folder: &Path, source: Arc<dyn FundsSource>) -> Payee {
         let store = EmbeddedStore::open(&folder.join("ledger.redb"), &self.identity()).expect("opens");
         let secret = store.challenge_secret().expect("reads");
         let two_dollars = Amount::new(2_000_000);
@@ -124,7 +129,6 @@ impl Fixture {
             challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
             stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
         };
-        let source = Arc::new(self.escrow(Self::payee()).await);
         Payee::start(options, secret, Self::payee(), Arc::new(store), source).expect("starts")
     }
 

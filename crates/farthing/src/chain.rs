@@ -8,7 +8,7 @@ use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
-use farthing_core::Amount;
+use farthing_core::{Amount, Timestamp};
 use std::time::Duration;
 use url::Url;
 
@@ -65,6 +65,17 @@ pub enum ChainError {
     /// An amount on the chain does not fit.
     #[error("the chain returned {0}, which is no amount")]
     Amount(U256),
+}
+
+/// A block of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// Its time, as whoever made it says.
+    pub at: Timestamp,
 }
 
 /// A mined transaction that succeeded.
@@ -194,14 +205,18 @@ impl Chain {
         Ok(!code.is_empty())
     }
 
-    /// Number and hash of a block, by tag or number; `None` if the chain has none there yet.
+    /// A block, by tag or number; `None` if the chain has none there yet.
     ///
     /// # Errors
     ///
     /// If the chain does not answer.
-    pub async fn block(&self, block: BlockNumberOrTag) -> Result<Option<(u64, B256)>, ChainError> {
+    pub async fn block(&self, block: BlockNumberOrTag) -> Result<Option<Block>, ChainError> {
         let found = self.provider.get_block_by_number(block).await.map_err(|error| self.error(&error))?;
-        Ok(found.map(|block| (block.header.number, block.header.hash)))
+        Ok(found.map(|block| Block {
+            number: block.header.number,
+            hash: block.header.hash,
+            at: Timestamp::from_unix_seconds(block.header.timestamp),
+        }))
     }
 
     /// What a call would return, or why it would revert.

@@ -2,7 +2,7 @@
 
 use farthing_core::ledger::{
     Acceptance, AccountPosition, ChannelBooks, ChannelFunds, ChannelView, Charge, ChargeRequest, CreditTerms, Refusal,
-    RequestId, accept, is_redeemable,
+    RequestId, Sight, accept, is_last_resort, is_redeemable,
 };
 use farthing_core::voucher::Domain;
 use farthing_core::{
@@ -60,7 +60,7 @@ fn generous() -> AccountPosition {
         other_exposure: Amount::ZERO,
         redeemed: Amount::ZERO,
         strangers_today: Amount::ZERO,
-        stale: false,
+        sight: Sight::Clear,
         credit: CreditTerms { limit: ENOUGH, first: Some(ENOUGH), strangers_per_day: ENOUGH },
     }
 }
@@ -249,7 +249,8 @@ fn a_withdrawn_account_a_spent_day_and_a_stale_view_get_no_credit() {
     };
     assert!(matches!(refused(&|p| p.balance = Amount::new(9)), Refusal::InsufficientBalance { .. }));
     assert!(matches!(refused(&|p| p.other_exposure = ENOUGH), Refusal::InsufficientBalance { .. }));
-    assert!(matches!(refused(&|p| p.stale = true), Refusal::StaleChain));
+    assert!(matches!(refused(&|p| p.sight = Sight::Stale), Refusal::StaleChain));
+    assert!(matches!(refused(&|p| p.sight = Sight::Blind), Refusal::StaleChain));
     assert!(matches!(refused(&|p| p.strangers_today = ENOUGH), Refusal::StrangersExhausted { .. }));
 }
 
@@ -262,4 +263,48 @@ fn a_promise_beyond_what_the_escrow_counts_is_refused() {
         assert!(matches!(refused, Err(Refusal::TooLarge { .. })), "{refused:?}");
     }
     assert_eq!(ledger.accept(Amount::MAX_ON_CHAIN.base_units(), &request(1, "/song"), &generous()), Ok(true));
+}
+
+/// Redeeming dust from an account does not lift the day's share for accounts without history.
+#[test]
+fn a_little_history_earns_a_little_credit() {
+    let mut position = generous();
+    position.credit.strangers_per_day = Amount::new(10);
+    position.redeemed = Amount::new(1);
+    let mut ledger = Ledger::new();
+    // Two are earned, ten are the day's share.
+    assert_eq!(ledger.accept(12, &request(12, "/1"), &position), Ok(true));
+    position.strangers_today = Amount::new(10);
+    let refused = ledger.accept(13, &request(1, "/2"), &position);
+    assert_eq!(refused, Err(Refusal::StrangersExhausted { limit: Amount::new(10) }));
+}
+
+/// A reservation counts for nothing when a close may have been requested and finalized unseen.
+#[test]
+fn a_payee_that_does_not_see_the_chain_relies_on_no_reservation() {
+    let mut position = generous();
+    position.channel = ChannelView { head: reserved(100), confirmed: reserved(100) };
+    position.sight = Sight::Stale;
+    assert_eq!(Ledger::new().accept(10, &request(10, "/song"), &position), Ok(true));
+    position.sight = Sight::Blind;
+    assert_eq!(Ledger::new().accept(10, &request(10, "/song"), &position), Err(Refusal::StaleChain));
+}
+
+/// A channel that was closed and opened again at the head is not guaranteed before that is final.
+#[test]
+fn a_reservation_opened_again_counts_when_it_is_final() {
+    let closing = ChannelFunds { close_at: Some(Timestamp::from_unix_seconds(9)), ..reserved(100) };
+    let view = ChannelView { head: reserved(100), confirmed: closing };
+    assert_eq!(view.unsecured(Amount::new(10)), Amount::new(10));
+}
+
+/// A payer that skips amounts is redeemed from by the lowest voucher that makes good for what it owes.
+#[test]
+fn a_debt_that_no_voucher_meets_has_a_last_resort() {
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.accept(50, &request(10, "/1"), &generous()), Ok(true));
+    assert_eq!(ledger.accept(3, &request(10, "/2"), &generous()), Ok(true));
+    assert_eq!((ledger.books.spent, ledger.redeemable()), (Amount::new(20), Some(Amount::new(3))));
+    let resorts: Vec<_> = ledger.charges.values().filter(|charge| is_last_resort(&ledger.books, charge)).collect();
+    assert_eq!(resorts.iter().map(|charge| charge.cumulative_amount).collect::<Vec<_>>(), [Amount::new(50)]);
 }

@@ -92,6 +92,10 @@ impl PayeeStore for Disk {
         self.store.redeemable(channel_id)
     }
 
+    fn last_resort(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError> {
+        self.store.last_resort(channel_id)
+    }
+
     fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
         self.store.redemptions()
     }

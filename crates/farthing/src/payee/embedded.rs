@@ -55,7 +55,12 @@ impl EmbeddedStore {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         // Made here, and not by redb, for its mode.
-        drop(options.open(path).map_err(|error| failed(error.to_string()))?);
+        let file = options.open(path).map_err(|error| failed(error.to_string()))?;
+        // One that was there may be another's to read, and it holds the challenge secret.
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .map_err(|error| failed(error.to_string()))?;
+        drop(file);
         let database = Database::create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: shown.clone() },
             error => failed(error.to_string()),
@@ -201,16 +206,16 @@ impl EmbeddedStore {
         match ledger::accept(&pending.voucher, &pending.request, &books, existing.as_ref(), &position) {
             Err(refusal) => Ok(Outcome::Refused(refusal)),
             Ok(Acceptance::Again { charge }) => Ok(Outcome::Charged { books, charge: Box::new(charge), again: true }),
-            Ok(Acceptance::Charged { books, charge, exposure_increase }) => {
+            Ok(Acceptance::Charged { books, charge, unearned_credit }) => {
                 let failed = |error: redb::StorageError| self.failed(&error);
                 books_table.insert(voucher.channel_id.0.as_slice(), self.encode(&books)?.as_slice()).map_err(failed)?;
                 charges.insert(key.as_slice(), self.encode(&charge)?.as_slice()).map_err(failed)?;
                 let mut accounts = transaction.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
                 let account_key = account_key(channel.account().id(), voucher.channel_id);
                 accounts.insert(account_key.as_slice(), ()).map_err(failed)?;
-                if sums.redeemed.is_zero() && !exposure_increase.is_zero() {
+                if !unearned_credit.is_zero() {
                     let mut strangers = transaction.open_table(STRANGERS).map_err(|error| self.failed(&error))?;
-                    let today = sums.strangers_today.saturating_add(exposure_increase);
+                    let today = sums.strangers_today.saturating_add(unearned_credit);
                     strangers.insert(pending.request.at.day(), today.base_units()).map_err(failed)?;
                 }
                 Ok(Outcome::Charged { books, charge: Box::new(charge), again: false })
@@ -289,6 +294,20 @@ impl PayeeStore for EmbeddedStore {
             let (_, value) = entry.map_err(|error| self.failed(&error))?;
             let charge = self.decode::<Charge>(value.value())?;
             Ok(ledger::is_redeemable(&books, &charge).then_some(charge))
+        })
+    }
+
+    fn last_resort(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError> {
+        let Some(books) = self.books(channel_id)? else { return Ok(None) };
+        self.read(|reader| {
+            let table = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
+            let first = charge_key(channel_id, books.due());
+            let last = charge_key(channel_id, Amount::new(u128::MAX));
+            let mut range = table.range(first.as_slice()..=last.as_slice()).map_err(|error| self.failed(&error))?;
+            let Some(entry) = range.next() else { return Ok(None) };
+            let (_, value) = entry.map_err(|error| self.failed(&error))?;
+            let charge = self.decode::<Charge>(value.value())?;
+            Ok(ledger::is_last_resort(&books, &charge).then_some(charge))
         })
     }
 

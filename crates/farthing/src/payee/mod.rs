@@ -21,7 +21,7 @@ use crate::clock;
 use crate::escrow::EscrowError;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, CreditTerms, RequestId};
+use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, CreditTerms, RequestId, Sight};
 use farthing_core::voucher::{Domain, VoucherSignature};
 use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::wire::credential::VoucherPayload;
@@ -30,7 +30,9 @@ use farthing_core::wire::{
 };
 use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Entry, Outcome, PendingCharge};
+use tokio::sync::Semaphore;
 use views::AccountView;
 use writer::Writer;
 
@@ -160,12 +162,22 @@ struct Inner {
     writer: Writer,
     views: Arc<ChainViews>,
     source: Arc<dyn FundsSource>,
+    /// Places for first contacts.
+    contacts: Semaphore,
 }
+
+/// How many first contacts may ask the chain at once. Any key can sign for itself, so strangers must not be able to make
+/// this payee ask without bound.
+const CONTACTS_MAX: usize = 8;
+
+/// How long a first contact waits for its turn before it is told to come again.
+const CONTACT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A credential that was checked up to the signature.
 struct Checked {
     voucher: VerifiedVoucher,
-    price: Amount,
+    /// What it is charged; or why what was agreed to is too little for a new charge.
+    price: Result<Amount, Problem>,
 }
 
 impl Payee {
@@ -185,7 +197,8 @@ impl Payee {
         let writer = Writer::start(Arc::clone(&store))?;
         let views = Arc::new(ChainViews::new(deployment));
         let domain = Domain::new(deployment);
-        Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source })))
+        let contacts = Semaphore::new(CONTACTS_MAX);
+        Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source, contacts })))
     }
 
     /// Who is paid.
@@ -279,18 +292,26 @@ impl Payee {
     ) -> Result<Sale, AcceptError> {
         let now = clock::now();
         let checked = self.check(realm, credential, quote, now)?;
+        let price = match checked.price {
+            Ok(price) => price,
+            // It may have been paid before the price rose.
+            Err(problem) => {
+                let earlier = self.recall(credential, &checked.voucher, request)?;
+                return earlier.ok_or_else(|| problem.into());
+            }
+        };
         let account = self.account_view(checked.voucher.channel()).await?;
         let pending = PendingCharge {
             voucher: checked.voucher,
             request: ChargeRequest {
-                price: checked.price,
+                price,
                 item: quote.item.clone(),
                 request,
                 reservation_required: quote.reservation_required.is_some(),
                 at: now,
             },
             account,
-            stale: now.seconds_since(self.0.views.seen_at()) > self.0.options.stale_after_seconds,
+            sight: self.sight(now),
             credit: self.0.options.credit,
         };
         match self.0.writer.write(Entry::Charge(Box::new(pending))).await? {
@@ -316,7 +337,17 @@ impl Payee {
         quote: &Quote,
     ) -> Result<Option<Sale>, AcceptError> {
         let checked = self.check(realm, credential, quote, clock::now())?;
-        let voucher = checked.voucher.voucher();
+        self.recall(credential, &checked.voucher, request)
+    }
+
+    /// The charge that a voucher has already paid for this very request, if there is one.
+    fn recall(
+        &self,
+        credential: &Credential,
+        voucher: &VerifiedVoucher,
+        request: RequestId,
+    ) -> Result<Option<Sale>, AcceptError> {
+        let voucher = voucher.voucher();
         let charge = self.0.store.charge(voucher.channel_id, voucher.cumulative_amount)?;
         let books = self.0.store.books(voucher.channel_id)?;
         match charge.zip(books).filter(|(charge, _)| charge.request == request) {
@@ -346,16 +377,30 @@ impl Payee {
         let least = if same_item { asked.amount.min(quote.price) } else { quote.price };
         let agreed = payload.amount.unwrap_or(asked.amount);
         let price = if quote.or_more { agreed } else { least };
-        if agreed < least {
-            let format = |amount| self.token().format(amount);
-            let or_more = if quote.or_more { " or more" } else { "" };
-            let detail = format!("the price is {}{or_more}, and {} was agreed to", format(least), format(agreed));
-            let problem = Problem::new(ProblemType::PaymentInsufficient, detail);
-            return Err(problem.with("price", &least).with("amount", &agreed).into());
-        }
+        let price = if agreed < least { Err(self.too_little(quote, least, agreed)) } else { Ok(price) };
         let channel = self.terms(payload)?;
         let voucher = payload.signed_voucher().verify(&self.0.domain, &channel);
         Ok(Checked { voucher: voucher.map_err(|error| Problem::from(&error))?, price })
+    }
+
+    fn too_little(&self, quote: &Quote, least: Amount, agreed: Amount) -> Problem {
+        let format = |amount| self.token().format(amount);
+        let or_more = if quote.or_more { " or more" } else { "" };
+        let detail = format!("the price is {}{or_more}, and {} was agreed to", format(least), format(agreed));
+        Problem::new(ProblemType::PaymentInsufficient, detail).with("price", &least).with("amount", &agreed)
+    }
+
+    /// How well the chain is in view.
+    fn sight(&self, now: Timestamp) -> Sight {
+        let age = now.seconds_since(self.0.views.seen_at());
+        // In half an exit delay no close can have been requested and finalized unseen, with as long again to redeem.
+        if age > self.0.options.exit_delay / 2 {
+            Sight::Blind
+        } else if age > self.0.options.stale_after_seconds {
+            Sight::Stale
+        } else {
+            Sight::Clear
+        }
     }
 
     /// The challenge must be one that this payee issued, for this realm, and not long ago.
@@ -405,14 +450,25 @@ impl Payee {
         })
     }
 
-    /// The account behind a channel as the watcher knows it, or, at first contact, as the chain says. Only a voucher
-    /// with a good signature gets here, so nobody can make this payee ask the chain about channels at will.
+    /// The account behind a channel as the watcher knows it, or, at first contact, as the chain says. A channel without
+    /// any money is not remembered: anyone can sign for as many as he likes.
     async fn account_view(&self, channel: &Channel) -> Result<Arc<AccountView>, AcceptError> {
         if let Some(view) = self.0.views.account_of(channel) {
             return Ok(view);
         }
+        let busy = "too many new accounts at once; nothing was charged, try again";
+        let place = tokio::time::timeout(CONTACT_WITHIN, self.0.contacts.acquire()).await;
+        let _place = place.map_err(|_| AcceptError::new(ProblemType::Unavailable, busy))?;
+        // Meanwhile another request of the same account may have been through here.
+        if let Some(view) = self.0.views.account_of(channel) {
+            return Ok(view);
+        }
         let reading = self.0.source.funds_of(channel).await?;
-        self.0.views.enter(channel, &reading);
+        if reading.is_empty() {
+            let channel_id = channel.id(&self.0.options.identity.deployment);
+            return Ok(Arc::new(AccountView::of(channel_id, channel, &reading)));
+        }
+        self.0.views.enter_fresh(channel, &reading);
         self.0.views.account_of(channel).ok_or_else(|| StoreError::Closed.into())
     }
 

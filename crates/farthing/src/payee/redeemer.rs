@@ -102,7 +102,7 @@ impl Redeemer {
     pub async fn due(&self) -> Result<Vec<Due>, RedeemError> {
         let mut all = Vec::new();
         for (channel_id, books) in self.payee.store().all_books()? {
-            if let Some(due) = self.due_of(channel_id, &books.channel).await? {
+            if let Some(due) = self.due_of(channel_id, &books.channel, false).await? {
                 all.push(due);
             }
         }
@@ -110,12 +110,22 @@ impl Redeemer {
         Ok(all)
     }
 
-    async fn due_of(&self, channel_id: ChannelId, channel: &Channel) -> Result<Option<Due>, RedeemError> {
-        let Some(charge) = self.payee.store().redeemable(channel_id)? else { return Ok(None) };
+    async fn due_of(&self, channel_id: ChannelId, channel: &Channel, closes: bool) -> Result<Option<Due>, RedeemError> {
+        let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
+        let store = self.payee.store();
+        // A reservation that is about to leave takes with it what no voucher at or below the debt covers.
+        let leaving = closes || funds.channel.close_at.is_some();
+        let last_resort = if leaving { store.last_resort(channel_id)? } else { None };
+        let charge = match last_resort {
+            Some(charge) => charge,
+            None => match store.redeemable(channel_id)? {
+                Some(charge) => charge,
+                None => return Ok(None),
+            },
+        };
         let voucher = charge
             .voucher(channel, self.payee.domain())
             .map_err(|reason| RedeemError::Damaged { channel_id, reason })?;
-        let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
         // Redeemed at the head but not final yet: on its way, not to be sent twice.
         let owed = charge.cumulative_amount.saturating_sub(funds.channel.redeemed);
         let amount = owed.min(funds.channel.reserved.saturating_add(funds.account_balance));
@@ -155,7 +165,7 @@ impl Redeemer {
         let books = self.payee.store().books(channel_id)?;
         let channel = books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel;
         let before = self.escrow.funds_of(&channel, BlockNumberOrTag::Latest).await?;
-        let due = self.due_of(channel_id, &channel).await?;
+        let due = self.due_of(channel_id, &channel, true).await?;
         let voucher = due.as_ref().map(|due| due.voucher);
         let signed = self.escrow.sign_close(&channel, voucher.as_ref()).await?;
         let vouchers: Vec<AcceptedVoucher> = voucher.into_iter().collect();

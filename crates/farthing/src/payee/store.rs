@@ -1,7 +1,7 @@
 //! Where the payee's ledger is kept: one trait whose only write is an atomic batch, durable before it returns.
 
 use super::views::AccountView;
-use farthing_core::ledger::{AccountPosition, ChannelBooks, Charge, ChargeRequest, CreditTerms, Refusal};
+use farthing_core::ledger::{AccountPosition, ChannelBooks, Charge, ChargeRequest, CreditTerms, Refusal, Sight};
 use farthing_core::{Address, Amount, B256, ChannelId, Deployment, Timestamp, VerifiedVoucher};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -34,8 +34,8 @@ pub struct PendingCharge {
     pub request: ChargeRequest,
     /// The account behind the channel.
     pub account: Arc<AccountView>,
-    /// Whether the chain was seen too long ago to give credit.
-    pub stale: bool,
+    /// How well the chain is in view.
+    pub sight: Sight,
     /// The creator's terms.
     pub credit: CreditTerms,
 }
@@ -206,6 +206,14 @@ pub trait PayeeStore: fmt::Debug + Send + Sync {
     /// See [`PayeeStore::books`].
     fn redeemable(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError>;
 
+    /// The charge with the lowest voucher that makes good for all that is due, though it promises more: the last resort
+    /// when a reservation is about to leave.
+    ///
+    /// # Errors
+    ///
+    /// See [`PayeeStore::books`].
+    fn last_resort(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError>;
+
     /// All redemptions.
     ///
     /// # Errors
@@ -246,7 +254,7 @@ impl PendingCharge {
             other_exposure: sums.other_exposure,
             redeemed: sums.redeemed,
             strangers_today: sums.strangers_today,
-            stale: self.stale,
+            sight: self.sight,
             credit: self.credit,
         }
     }

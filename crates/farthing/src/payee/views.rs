@@ -7,7 +7,7 @@ use crate::escrow::{Escrow, EscrowError, Funds};
 use alloy::eips::BlockNumberOrTag;
 use farthing_core::ledger::{ChannelFunds, ChannelView};
 use farthing_core::{AccountId, Amount, Channel, ChannelId, Deployment, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -22,6 +22,15 @@ pub struct AccountView {
     pub channels: BTreeMap<ChannelId, (Channel, ChannelView)>,
 }
 
+impl AccountView {
+    /// A view of an account with one channel.
+    #[must_use]
+    pub fn of(channel_id: ChannelId, channel: &Channel, reading: &Reading) -> Self {
+        let view = ChannelView { head: reading.head.channel, confirmed: reading.confirmed };
+        Self { balance: reading.head.account_balance, channels: BTreeMap::from([(channel_id, (*channel, view))]) }
+    }
+}
+
 /// One look at the money behind a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -29,6 +38,14 @@ pub struct Reading {
     pub head: Funds,
     /// At the last final block.
     pub confirmed: ChannelFunds,
+}
+
+impl Reading {
+    /// Whether there is no money behind the channel, and never was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A boxed future, so that a source can be chosen at run time.
@@ -68,6 +85,8 @@ pub struct ChainViews {
 #[derive(Debug)]
 struct Inner {
     accounts: HashMap<AccountId, Arc<AccountView>>,
+    /// Entered since the watcher looked last: what they were entered with may be older than its look.
+    fresh: HashSet<AccountId>,
     seen_at: Timestamp,
 }
 
@@ -76,7 +95,10 @@ impl ChainViews {
     #[must_use]
     pub fn new(deployment: Deployment) -> Self {
         let never = Timestamp::from_unix_seconds(0);
-        Self { deployment, inner: RwLock::new(Inner { accounts: HashMap::new(), seen_at: never }) }
+        Self {
+            deployment,
+            inner: RwLock::new(Inner { accounts: HashMap::new(), fresh: HashSet::new(), seen_at: never }),
+        }
     }
 
     /// The account behind a channel, if both are known.
@@ -85,6 +107,20 @@ impl ChainViews {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let view = inner.accounts.get(&channel.account().id())?;
         view.channels.contains_key(&channel.id(&self.deployment)).then(|| Arc::clone(view))
+    }
+
+    /// Enters what was read at first contact, for the watcher to read again: it may have passed the very block that this
+    /// reading is older than.
+    pub fn enter_fresh(&self, channel: &Channel, reading: &Reading) {
+        self.enter(channel, reading);
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        inner.fresh.insert(channel.account().id());
+    }
+
+    /// Takes the accounts that were entered fresh since this was last called.
+    #[must_use]
+    pub fn take_fresh(&self) -> HashSet<AccountId> {
+        std::mem::take(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner).fresh)
     }
 
     /// Enters what was read.

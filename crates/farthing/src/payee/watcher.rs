@@ -5,7 +5,7 @@
 
 use super::store::Entry;
 use super::{Payee, StoreError};
-use crate::chain::ChainError;
+use crate::chain::{Block, ChainError};
 use crate::clock;
 use crate::escrow::bindings::Escrow as abi;
 use crate::escrow::{Escrow, EscrowError};
@@ -47,7 +47,9 @@ impl From<ChainError> for WatchError {
 pub struct Watcher {
     payee: Payee,
     escrow: Escrow,
-    last: Option<(u64, B256)>,
+    head_age_max: Option<Duration>,
+    last: Option<Block>,
+    confirmed: u64,
     /// Accounts that changed in a block that is not final yet: they are read again until it is.
     unsettled: HashMap<AccountId, u64>,
 }
@@ -56,7 +58,13 @@ impl Watcher {
     /// Begins to watch. Channels that the ledger knows are looked at in the first step.
     #[must_use]
     pub fn new(payee: Payee, escrow: Escrow) -> Self {
-        Self { payee, escrow, last: None, unsettled: HashMap::new() }
+        Self { payee, escrow, head_age_max: None, last: None, confirmed: 0, unsettled: HashMap::new() }
+    }
+
+    /// Trusts no view of the chain whose newest block is older than this. For chains that move by themselves.
+    #[must_use]
+    pub fn with_head_age_max(self, age: Duration) -> Self {
+        Self { head_age_max: Some(age), ..self }
     }
 
     /// Looks at the chain every `interval` until the future is dropped. A failed look is logged and tried again.
@@ -81,26 +89,49 @@ impl Watcher {
         let chain = self.escrow.chain();
         let head = chain.block(BlockNumberOrTag::Latest).await?;
         let head = head.ok_or_else(|| EscrowError::Answer("no latest block".to_owned()))?;
-        let confirmed = chain.block(BlockNumberOrTag::Finalized).await?.map_or(0, |(number, _)| number);
+        let confirmed = chain.block(BlockNumberOrTag::Finalized).await?.map_or(0, |block| block.number);
+        // Whoever was met since the last look may have been read before a block that the last look passed.
+        let fresh = self.payee.views().take_fresh();
+        self.unsettled.extend(fresh.into_iter().map(|account| (account, head.number)));
         let touched = match self.last {
             None => {
                 self.enter_known_channels().await?;
                 self.all_accounts()
             }
             Some(last) if last == head => HashSet::new(),
-            Some(last) if self.is_continued(last, head).await? => self.touched(last.0, head.0).await?,
-            // The chain we knew is not the chain there is: nothing that was seen can be relied on.
+            Some(last) if self.is_continued(last, head).await? => self.touched(last.number, head.number).await?,
+            // The chain we knew is not the chain there is: all that was not final may have changed.
+            Some(_) if head.number.saturating_sub(self.confirmed) <= CATCH_UP_MAX => {
+                self.touched(self.confirmed, head.number).await?
+            }
             Some(_) => self.all_accounts(),
         };
-        self.unsettled.extend(touched.into_iter().map(|account| (account, head.0)));
+        self.unsettled.extend(touched.into_iter().map(|account| (account, head.number)));
         let unsettled: Vec<AccountId> = self.unsettled.keys().copied().collect();
         for account in unsettled {
             self.refresh(account).await?;
         }
         self.unsettled.retain(|_, block| *block > confirmed);
+        self.confirmed = confirmed;
         self.last = Some(head);
-        self.payee.views().note_seen(clock::now());
+        self.note_seen(&head);
         Ok(())
+    }
+
+    /// The chain counts as seen only while it moves: a node that has stopped following it answers all the same.
+    fn note_seen(&self, head: &Block) {
+        let now = clock::now();
+        let age = now.seconds_since(head.at);
+        match self.head_age_max {
+            Some(age_max) if age > age_max.as_secs() => {
+                tracing::warn!(
+                    block = head.number,
+                    age,
+                    "the node's newest block is old; credit stops until it follows"
+                );
+            }
+            _ => self.payee.views().note_seen(now),
+        }
     }
 
     /// Looks at channels that were charged in an earlier run and are not paid: a payer may be leaving.
@@ -119,11 +150,11 @@ impl Watcher {
     }
 
     /// Whether the block seen last is still part of the chain, and near enough to go on from.
-    async fn is_continued(&self, last: (u64, B256), head: (u64, B256)) -> Result<bool, WatchError> {
-        if head.0 <= last.0 || head.0 - last.0 > CATCH_UP_MAX {
+    async fn is_continued(&self, last: Block, head: Block) -> Result<bool, WatchError> {
+        if head.number <= last.number || head.number - last.number > CATCH_UP_MAX {
             return Ok(false);
         }
-        let there = self.escrow.chain().block(BlockNumberOrTag::Number(last.0)).await?;
+        let there = self.escrow.chain().block(BlockNumberOrTag::Number(last.number)).await?;
         Ok(there == Some(last))
     }
 

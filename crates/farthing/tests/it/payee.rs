@@ -4,9 +4,11 @@ use farthing::core::ledger::RequestId;
 use farthing::core::wire::credential::{ChannelTerms, VoucherPayload};
 use farthing::core::wire::{Credential, ProblemType};
 use farthing::core::{Address, Amount, B256, Channel, Deployment, SignedVoucher, Token};
+use farthing::escrow::EscrowError;
 use farthing::escrow::{EXIT_DELAY_DEFAULT, deploy};
 use farthing::local_chain::LocalChain;
 use farthing::payee::earnings::earnings;
+use farthing::payee::views::{BoxFuture, FundsSource, Reading};
 use farthing::payee::{AcceptError, EmbeddedStore, LedgerIdentity, Payee, Quote, Redeemer, Sale, StoreError, Watcher};
 use farthing_testkit::Fixture;
 use tempfile::TempDir;
@@ -332,4 +334,137 @@ async fn a_price_that_rose_is_charged_as_quoted_or_not_at_all() {
     let mut agreed = credential(&payee, &then, &channel, fixture.voucher(&channel, 4 * DIME, &Fixture::payer()));
     agreed.payload.amount = Some(Amount::new(DIME));
     assert_eq!(refused(&payee, &other, &agreed).await, ProblemType::PaymentInsufficient);
+}
+
+/// A reservation guarantees what was served even if the payer signed amounts that nothing at or below the debt meets: it
+/// promised $0.100001 for a dime, asks its reservation back, and the dime is still redeemed.
+#[tokio::test]
+async fn a_payer_that_skips_amounts_pays_all_the_same_when_it_leaves() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(5);
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.reserve(&channel, Amount::new(10 * DIME)).await.unwrap();
+    fixture.finalize().await;
+    watcher.step().await.unwrap();
+    let reserved = Quote { reservation_required: Some(Amount::new(DIME)), ..quote("/article", DIME) };
+    let skipping = credential(&payee, &reserved, &channel, fixture.voucher(&channel, DIME + 1, &Fixture::payer()));
+    send(&payee, &reserved, &skipping).await.unwrap();
+
+    let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    assert!(redeemer.due().await.unwrap().is_empty(), "while the channel goes on, no more than what is due");
+    payer.request_close(&channel).await.unwrap();
+    let due = redeemer.due().await.unwrap();
+    assert_eq!(due[0].amount, Amount::new(DIME + 1), "what it signed, and what it has beyond the debt counts later");
+}
+
+#[tokio::test]
+async fn what_was_bought_comes_again_after_its_price_rose() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let channel = fixture.channel(0);
+    let then = quote("/song", DIME);
+    let voucher = fixture.voucher(&channel, DIME, &Fixture::payer());
+    send(&payee, &then, &credential(&payee, &then, &channel, voucher)).await.unwrap();
+    let now = quote("/song", 3 * DIME);
+    let mut again = credential(&payee, &now, &channel, voucher);
+    again.payload.amount = Some(Amount::new(DIME));
+    assert!(send(&payee, &now, &again).await.unwrap().again);
+    // A voucher that paid for nothing yet is too little.
+    let mut fresh = credential(&payee, &now, &channel, fixture.voucher(&channel, 2 * DIME, &Fixture::payer()));
+    fresh.payload.amount = Some(Amount::new(DIME));
+    assert_eq!(refused(&payee, &now, &fresh).await, ProblemType::PaymentInsufficient);
+}
+
+/// Any key can sign for itself: strangers without money are neither remembered nor served.
+#[tokio::test]
+async fn accounts_without_money_are_not_remembered() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let item = quote("/song", DIME);
+    for _ in 0..20 {
+        let key = farthing::PrivateKeySigner::random();
+        let channel = Channel { payer: key.address(), authorized_signer: key.address(), ..fixture.channel(0) };
+        let stranger = credential(&payee, &item, &channel, fixture.voucher(&channel, DIME, &key));
+        assert_eq!(refused(&payee, &item, &stranger).await, ProblemType::InsufficientBalance);
+    }
+    assert!(payee.views().accounts().is_empty());
+}
+
+/// A source whose answers are held back until they are old.
+#[derive(Debug)]
+struct Slow {
+    escrow: farthing::escrow::Escrow,
+    held: tokio::sync::Semaphore,
+    read: tokio::sync::Semaphore,
+}
+
+impl FundsSource for Slow {
+    fn funds_of<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<Reading, EscrowError>> {
+        Box::pin(async move {
+            let reading = FundsSource::funds_of(&self.escrow, channel).await;
+            self.read.add_permits(1);
+            self.held.acquire().await.unwrap().forget();
+            reading
+        })
+    }
+}
+
+/// Failure 17: the close is requested and passed by the watcher while the first contact's answer is on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_answer_at_first_contact_is_read_again() {
+    let (fixture, _folder, _payee, _) = shop().await;
+    let channel = fixture.channel(5);
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.reserve(&channel, Amount::new(10 * DIME)).await.unwrap();
+    fixture.finalize().await;
+    let escrow = fixture.escrow(Fixture::payee()).await;
+    let (held, read) = (tokio::sync::Semaphore::new(0), tokio::sync::Semaphore::new(0));
+    let slow = std::sync::Arc::new(Slow { escrow: escrow.clone(), held, read });
+    let folder = tempfile::tempdir().unwrap();
+    let payee = fixture.start_payee_with(folder.path(), std::sync::Arc::clone(&slow) as _);
+    let mut watcher = Watcher::new(payee.clone(), escrow);
+    watcher.step().await.unwrap();
+
+    let reserved = Quote { reservation_required: Some(Amount::new(DIME)), ..quote("/1", DIME) };
+    let first = credential(&payee, &reserved, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    let buying = tokio::spawn({
+        let (payee, reserved) = (payee.clone(), reserved.clone());
+        async move { send(&payee, &reserved, &first).await }
+    });
+    slow.read.acquire().await.unwrap().forget();
+    payer.request_close(&channel).await.unwrap();
+    watcher.step().await.unwrap();
+    slow.held.add_permits(100);
+    buying.await.unwrap().unwrap();
+
+    watcher.step().await.unwrap();
+    let item = Quote { item: "/2".to_owned(), ..reserved };
+    let second = credential(&payee, &item, &channel, fixture.voucher(&channel, 2 * DIME, &Fixture::payer()));
+    assert_eq!(refused(&payee, &item, &second).await, ProblemType::ChannelFinalized);
+}
+
+/// First contact between "mined" and "final": the reservation counts once it is final, without any further event.
+#[tokio::test]
+async fn a_reservation_first_met_before_it_is_final_counts_later() {
+    let (fixture, _folder, payee, mut watcher) = shop().await;
+    let channel = fixture.channel(5);
+    fixture.escrow(Fixture::payer()).await.reserve(&channel, Amount::new(10 * DIME)).await.unwrap();
+    watcher.step().await.unwrap();
+    let reserved = Quote { reservation_required: Some(Amount::new(DIME)), ..quote("/article", DIME) };
+    let first = credential(&payee, &reserved, &channel, fixture.voucher(&channel, DIME, &Fixture::payer()));
+    assert_eq!(refused(&payee, &reserved, &first).await, ProblemType::AmountExceedsDeposit);
+    fixture.finalize().await;
+    watcher.step().await.unwrap();
+    assert!(send(&payee, &reserved, &first).await.is_ok());
+}
+
+/// Failures 15, 17: a node that stopped following the chain answers as if nothing had happened.
+#[tokio::test]
+async fn a_node_that_stands_still_gets_no_credit() {
+    let (fixture, _folder, payee, _) = shop().await;
+    let escrow = fixture.escrow(Fixture::payee()).await;
+    payee.views().note_seen(farthing::core::Timestamp::from_unix_seconds(0));
+    let mut watcher = Watcher::new(payee.clone(), escrow).with_head_age_max(std::time::Duration::ZERO);
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    watcher.step().await.unwrap();
+    let problem = buy(&fixture, &payee, &fixture.channel(0), "/1", DIME).await.unwrap_err().problem();
+    assert_eq!(problem.problem_type(), Some(ProblemType::Unavailable));
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use farthing::PrivateKeySigner;
 use farthing::core::ledger::{
-    self, Acceptance, AccountPosition, ChannelBooks, ChannelView, Charge, ChargeRequest, CreditTerms, RequestId,
+    self, Acceptance, AccountPosition, ChannelBooks, ChannelView, Charge, ChargeRequest, CreditTerms, RequestId, Sight,
 };
 use farthing::core::voucher::Domain;
 use farthing::core::wire::challenge::MethodDetails;
@@ -248,7 +248,7 @@ impl Shop {
             other_exposure: Amount::ZERO,
             redeemed: Amount::ZERO,
             strangers_today: Amount::ZERO,
-            stale: false,
+            sight: Sight::Clear,
             credit: CreditTerms { limit: plenty, first: Some(plenty), strangers_per_day: plenty },
         }
     }
