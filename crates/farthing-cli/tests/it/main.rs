@@ -5,6 +5,8 @@ mod crash;
 mod demo;
 mod help;
 mod money;
+mod purse;
 mod shop;
+mod two_shops;
 mod wallet;
 mod world;

@@ -67,12 +67,14 @@ impl Lineage {
         Self { seed: B256::ZERO, current: Epoch::default(), previous: Epoch::default() }
     }
 
-    /// The salt of this store's channel with a payee: told by nobody who does not have the seed, so that salts on the
-    /// chain don't show which channels are of one store.
-    pub(super) fn salt(&self, deployment: &Deployment, payee: Address, token: Address) -> B256 {
+    /// The salt of this store's channel with a payee at a site: told by nobody who does not have the seed, so that salts
+    /// on the chain don't show which channels are of one store. Each site has its own: two shops of one payee keep two
+    /// ledgers, and in neither would what the other charged be due.
+    pub(super) fn salt(&self, deployment: &Deployment, origin: &str, payee: Address, token: Address) -> B256 {
         let chain_id = deployment.chain_id.to_be_bytes();
-        let preimage: [&[u8]; 5] =
-            [self.seed.as_slice(), &chain_id, deployment.escrow.as_slice(), payee.as_slice(), token.as_slice()];
+        let (escrow, origin) = (deployment.escrow.as_slice(), origin.as_bytes());
+        let preimage: [&[u8]; 6] =
+            [self.seed.as_slice(), &chain_id, escrow, payee.as_slice(), token.as_slice(), origin];
         alloy::primitives::keccak256(preimage.concat())
     }
 

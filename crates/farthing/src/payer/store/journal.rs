@@ -106,14 +106,14 @@ pub(super) fn promise(
     write(transaction, intent, channel, cumulative_amount).map(Ok)
 }
 
-/// This store's channel with a payee. A retired one is never found again: it has another salt.
+/// This store's channel with a payee at a site. A retired one is never found again: it has another salt.
 fn channel_for(transaction: &WriteTransaction, lineage: &Lineage, intent: &Intent) -> Result<PaidChannel, StoreError> {
     let Intent { deployment, account, payee, .. } = intent;
     let channel = Channel {
         payer: account.payer,
         payee: *payee,
         token: account.token,
-        salt: lineage.salt(deployment, *payee, account.token),
+        salt: lineage.salt(deployment, &intent.origin, *payee, account.token),
         authorized_signer: account.authorized_signer,
     };
     Ok(tables::channel(transaction, channel.id(deployment))?.unwrap_or_else(|| PaidChannel {
