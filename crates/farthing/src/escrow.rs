@@ -364,11 +364,11 @@ pub(crate) fn explain_revert(data: &[u8]) -> String {
         ),
         Errors::NothingReserved(_) => "nothing is reserved in this channel".to_owned(),
         Errors::CloseAlreadyRequested(error) => {
-            format!("the channel's close is requested already and can be finalized from {}", error.closeAt)
+            format!("the channel's close is requested already and can be finalized from {}", time(error.closeAt))
         }
         Errors::CloseNotRequested(_) => "no close was requested for this channel".to_owned(),
         Errors::ExitDelayRunning(error) => {
-            format!("the close can be finalized from {}, and now is {}", error.closeAt, error.timestamp)
+            format!("the close can be finalized from {}, and now is {}", time(error.closeAt), time(error.timestamp))
         }
         Errors::NotPayer(error) => format!("only the payer {} may do this, not {}", error.payer, error.caller),
         Errors::NotPayee(error) => format!("only the payee {} may do this, not {}", error.payee, error.caller),
@@ -379,8 +379,16 @@ pub(crate) fn explain_revert(data: &[u8]) -> String {
     }
 }
 
+/// A word that holds Unix seconds, as people read it.
+fn time(seconds: U256) -> Timestamp {
+    Timestamp::from_unix_seconds(u64::try_from(seconds).unwrap_or(u64::MAX))
+}
+
 /// `Error(string)` of other contracts, or the bytes.
 fn explain_foreign_revert(data: &[u8]) -> String {
+    if data.is_empty() {
+        return "it gives no reason".to_owned();
+    }
     alloy::sol_types::decode_revert_reason(data)
         .unwrap_or_else(|| format!("revert data {}", alloy::primitives::hex::encode_prefixed(data)))
 }

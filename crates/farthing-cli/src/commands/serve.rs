@@ -30,6 +30,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// The oldest that a chain's newest block may be: ten minutes. The main chain makes one in twelve seconds.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
+
 /// Sell what a folder's catalog.toml lists, behind HTTP 402
 ///
 /// The wallet's address is paid. Every voucher is in the ledger, durably, before anything is served; stopping or killing
@@ -106,6 +109,10 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     })?;
     let address = listener.local_addr().map_err(|error| Failure::new(Code::Unexpected, error))?;
     let mut watcher = Watcher::new(payee.clone(), escrow.clone());
+    // Every chain but a local one moves by itself: there a node whose newest block is old has stopped following.
+    if identity.deployment.chain_id != farthing::local_chain::CHAIN_ID {
+        watcher = watcher.with_head_age_max(HEAD_AGE_MAX);
+    }
     // Until the chain was seen once, nothing is served on credit.
     watcher.step().await.map_err(|error| Failure::new(Code::Chain, error).hint("check --rpc-url (ETH_RPC_URL)"))?;
 

@@ -2,6 +2,7 @@
 
 use crate::ledger::Refusal;
 use crate::voucher::SignatureError;
+use crate::{Amount, Token};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -144,30 +145,54 @@ impl Problem {
     }
 }
 
-impl From<&Refusal> for Problem {
-    fn from(refusal: &Refusal) -> Self {
-        let problem = |kind| Self::new(kind, refusal.to_string());
+impl Problem {
+    /// What the client is told of a refusal: in words with the token's own amounts, and the figures in base units.
+    #[must_use]
+    pub fn of_refusal(refusal: &Refusal, token: &Token) -> Self {
+        let money = |amount: &Amount| token.format(*amount);
         match refusal {
             Refusal::TooLarge { cumulative_amount } => {
-                problem(ProblemType::AmountExceedsDeposit).with("cumulativeAmount", cumulative_amount)
+                Self::new(ProblemType::AmountExceedsDeposit, refusal.to_string())
+                    .with("cumulativeAmount", cumulative_amount)
             }
-            Refusal::AlreadyCharged { item, .. } => problem(ProblemType::DeltaTooSmall).with("chargedItem", item),
-            Refusal::Underpaid { price, accepted, available } => problem(ProblemType::DeltaTooSmall)
-                .with("price", price)
-                .with("acceptedCumulative", accepted)
-                .with("available", available),
+            Refusal::AlreadyCharged { cumulative_amount, item } => {
+                let detail = format!("the voucher for {} has already paid for {item}", money(cumulative_amount));
+                Self::new(ProblemType::DeltaTooSmall, detail).with("chargedItem", item)
+            }
+            Refusal::Underpaid { price, accepted, available } => {
+                let (price_text, available_text) = (money(price), money(available));
+                let detail = format!("the item costs {price_text}, and {available_text} of what was promised is left");
+                Self::new(ProblemType::DeltaTooSmall, detail)
+                    .with("price", price)
+                    .with("acceptedCumulative", accepted)
+                    .with("available", available)
+            }
             Refusal::ReservationRequired { required, reserved } => {
-                problem(ProblemType::AmountExceedsDeposit).with("required", required).with("reserved", reserved)
+                let (required_text, reserved_text) = (money(required), money(reserved));
+                let detail = format!("a reservation must cover {required_text}; {reserved_text} is reserved and final");
+                Self::new(ProblemType::AmountExceedsDeposit, detail)
+                    .with("required", required)
+                    .with("reserved", reserved)
             }
-            Refusal::CloseRequested => problem(ProblemType::ChannelFinalized),
+            Refusal::CloseRequested => Self::new(ProblemType::ChannelFinalized, refusal.to_string()),
             Refusal::InsufficientBalance { balance, required } => {
-                problem(ProblemType::InsufficientBalance).with("balance", balance).with("required", required)
+                let detail = format!("the account holds {}, and {} would be owed", money(balance), money(required));
+                Self::new(ProblemType::InsufficientBalance, detail).with("balance", balance).with("required", required)
             }
             Refusal::CreditExhausted { required, allowance } => {
-                problem(ProblemType::InsufficientBalance).with("required", required).with("allowance", allowance)
+                let (required_text, allowance_text) = (money(required), money(allowance));
+                let detail = format!(
+                    "{required_text} would be owed before the creator redeems, and this account may owe {allowance_text}"
+                );
+                Self::new(ProblemType::InsufficientBalance, detail)
+                    .with("required", required)
+                    .with("allowance", allowance)
             }
-            Refusal::StrangersExhausted { limit } => problem(ProblemType::InsufficientBalance).with("limit", limit),
-            Refusal::StaleChain => problem(ProblemType::Unavailable),
+            Refusal::StrangersExhausted { limit } => {
+                let detail = format!("today's credit of {} for new accounts is used up", money(limit));
+                Self::new(ProblemType::InsufficientBalance, detail).with("limit", limit)
+            }
+            Refusal::StaleChain => Self::new(ProblemType::Unavailable, refusal.to_string()),
         }
     }
 }

@@ -319,7 +319,7 @@ impl Payee {
                 let receipt = self.receipt(credential, &books, &charge)?;
                 Ok(Sale { receipt, again })
             }
-            Outcome::Refused(refusal) => Err(Problem::from(&refusal).into()),
+            Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
             Outcome::Noted => Err(StoreError::Closed.into()),
         }
     }

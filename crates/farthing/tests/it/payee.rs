@@ -219,7 +219,7 @@ async fn credit_ends_at_the_limit_and_goes_on_after_a_final_redemption() {
     }
     let beyond = buy(&fixture, &payee, &channel, "/21", 21 * DIME).await.unwrap_err().problem();
     assert_eq!(beyond.problem_type(), Some(ProblemType::InsufficientBalance));
-    assert!(beyond.detail.contains("before redemption"), "{}", beyond.detail);
+    assert!(beyond.detail.contains("$2.10 would be owed before the creator redeems"), "{}", beyond.detail);
     Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await).redeem().await.unwrap();
     watcher.step().await.unwrap();
     assert!(buy(&fixture, &payee, &channel, "/21", 21 * DIME).await.is_err(), "a reorg may undo the redemption");

@@ -228,7 +228,7 @@ impl Shop {
             at: farthing::clock::now(),
         };
         let acceptance = ledger::accept(&voucher, &request, &books, existing, &self.position());
-        match acceptance.map_err(|refusal| Problem::from(&refusal))? {
+        match acceptance.map_err(|refusal| Problem::of_refusal(&refusal, &token()))? {
             Acceptance::Charged { books, charge, .. } => {
                 self.sales.push((id, cumulative_amount, charge.item.clone(), charge.price));
                 let entry = self.books.entry(id).or_insert_with(|| (books, BTreeMap::new()));
