@@ -46,7 +46,7 @@ impl CreatorReport {
             count => format!("{count} transactions"),
         };
         format!(
-            "{} sells {how}: it cost the listener {listener}.\n  \
+            "{}, {how}: the listener sent {listener}.\n  \
              Of {} vouchers only the last went to the chain: {} for {} gas.",
             self.name,
             self.vouchers,
