@@ -231,11 +231,13 @@ pub(crate) async fn check_balance(
 }
 
 /// The tokens that may be spent: those that were named before, or the one that is named now.
+///
+/// A declaration of worth is about the token that is named with it. Without one it changes nothing: a variable that was
+/// set for one token must not give every other one the limits of a dollar.
 fn known_tokens(context: &Context) -> Result<Vec<RememberedToken>, Failure> {
     let mut known = context.home()?.tokens()?;
-    if let Some(named) = context.globals.token {
-        known.retain(|known| known.token.address == named);
-    }
+    let Some(named) = context.globals.token else { return Ok(known) };
+    known.retain(|known| known.token.address == named);
     if let Some(dollar) = context.globals.dollar {
         for known in &mut known {
             known.token.dollar = dollar && !known.token.address.is_zero();
