@@ -9,7 +9,7 @@ use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
 use clap::Args;
 use farthing::chain::{Chain, Mined};
 use farthing::core::{Address, Amount, Channel, Deployment, Token};
-use farthing::escrow::{Escrow, Funds};
+use farthing::escrow::{Escrow, EscrowError, Funds};
 use farthing::payer::{BudgetError, Payer, PayerError, PayerOptions, PayerStore, Policy};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -202,17 +202,21 @@ fn guaranteed(funds: &Funds) -> Amount {
 
 /// Records what is finally guaranteed, and returns it.
 pub(crate) async fn record_final(escrow: &Escrow, store: &PayerStore, channel: &Channel) -> Result<Amount, Failure> {
+    let total = finally_guaranteed(escrow, channel).await?;
+    store.record_reservation(channel.id(&escrow.deployment()), total).await?;
+    Ok(total)
+}
+
+async fn finally_guaranteed(escrow: &Escrow, channel: &Channel) -> Result<Amount, Failure> {
     let (head, confirmed) = (escrow.funds_of(channel, Latest).await?, escrow.funds_of(channel, Finalized).await);
     let confirmed = match confirmed {
         Ok(confirmed) => confirmed,
         // The escrow is younger than the last final block.
-        Err(farthing::escrow::EscrowError::Answer(_)) => Funds::default(),
+        Err(EscrowError::NoCode { .. }) => Funds::default(),
         Err(error) => return Err(error.into()),
     };
     // A close that was requested counts from the head, whether or not it is final.
-    let total = guaranteed(&head).min(guaranteed(&confirmed));
-    store.record_reservation(channel.id(&escrow.deployment()), total).await?;
-    Ok(total)
+    Ok(guaranteed(&head).min(guaranteed(&confirmed)))
 }
 
 /// Makes sure that an account can give so much, before a transaction is paid for.
@@ -244,4 +248,28 @@ fn known_tokens(context: &Context) -> Result<Vec<RememberedToken>, Failure> {
         }
     }
     Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use farthing::core::B256;
+    use farthing::escrow::{EXIT_DELAY_DEFAULT, deploy};
+    use farthing::local_chain::LocalChain;
+    use std::path::Path;
+
+    #[tokio::test]
+    async fn nothing_is_guaranteed_by_an_escrow_that_is_younger_than_the_last_final_block() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let local = LocalChain::start(&LocalChain::anvil_in(&root), None).await.expect("anvil starts");
+        let key = LocalChain::test_key(0);
+        let payer = key.address();
+        let chain = local.connect(key).await.expect("it answers");
+        let deployment = deploy(&chain, EXIT_DELAY_DEFAULT).await.expect("deploys").deployment;
+        let escrow = Escrow::bind(chain, deployment.escrow).await.expect("is there");
+        let (payee, salt) = (Address::repeat_byte(1), B256::ZERO);
+        let channel = Channel { payer, payee, token: Address::ZERO, salt, authorized_signer: payer };
+        let guaranteed = finally_guaranteed(&escrow, &channel).await.map_err(|failure| failure.message);
+        assert_eq!(guaranteed, Ok(Amount::ZERO));
+    }
 }
