@@ -157,9 +157,7 @@ impl Payer {
         offers: &[Offer],
         promise: &Promise,
     ) -> Result<Option<(Offer, Promise)>, PayerError> {
-        let offer = offers.iter().find(|offer| offer.is_of(promise)).cloned().ok_or_else(|| {
-            PayerError::ChannelChanged { url: request.url.to_string(), channel: promise.channel_id() }
-        })?;
+        let offer = offer_of(request, offers, promise)?;
         let promise = self.store.resume(promise.id).await?;
         Ok((!matches!(promise.state, PromiseState::Refused { .. })).then_some((offer, promise)))
     }
@@ -174,6 +172,8 @@ impl Payer {
         let mut first_error = None;
         for offer in offers {
             match self.promise_one(request, offer, options).await {
+                // Somebody else's promise for the same request may be paid in another way than this offer asks.
+                Ok(promise) if !offer.is_of(&promise) => return Ok((offer_of(request, offers, &promise)?, promise)),
                 Ok(promise) => return Ok((offer.clone(), promise)),
                 Err(PayerError::Store(error)) => return Err(error.into()),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -207,6 +207,7 @@ impl Payer {
             url: request.url.to_string(),
             body: request.body.clone(),
             request: request.key(),
+            anew: options.buy_again || !request.is_bought_once(),
             origin: request.origin.clone(),
             item: offer.item.clone(),
             at: now,
@@ -293,11 +294,13 @@ impl Payer {
                 listing: listing.and_then(|listing| serde_json::to_string(&listing).ok()),
             })
         });
-        self.store.mark_bought(promise.id, receipt.clone().map(Box::new), remembered.flatten()).await?;
+        let receipt_to_keep = receipt.clone().map(Box::new);
+        // Of several that sent one voucher at once, the first one has paid.
+        let is_news = self.store.mark_bought(promise.id, receipt_to_keep, remembered.flatten()).await?;
         let known = self.policy.known(promise.deployment.chain_id, promise.channel.token);
         Ok(Box::new(Purchase {
             price: promise.price,
-            paid_now: if promise.is_bought() { Amount::ZERO } else { promise.price },
+            paid_now: if is_news { promise.price } else { Amount::ZERO },
             token: known.map(|known| known.token.clone()),
             ..Purchase::with_receipt(response, promise.receipt().cloned().or(receipt), receipt_error)
         }))
@@ -380,6 +383,13 @@ impl Refusal {
 fn is_refusal(status: StatusCode, problem: &Problem) -> bool {
     let by_status = matches!(status, StatusCode::BAD_REQUEST | StatusCode::PAYMENT_REQUIRED | StatusCode::GONE);
     by_status || (status.is_client_error() && problem.problem_type().is_some())
+}
+
+/// The offer that a promise can be sent with.
+fn offer_of(request: &ItemRequest, offers: &[Offer], promise: &Promise) -> Result<Offer, PayerError> {
+    let offer = offers.iter().find(|offer| offer.is_of(promise)).cloned();
+    let changed = || PayerError::ChannelChanged { url: request.url.to_string(), channel: promise.channel_id() };
+    offer.ok_or_else(changed)
 }
 
 /// Reads what a 402 asks for. One challenge that can't be paid does not spoil the others.

@@ -42,6 +42,8 @@ pub(in crate::payer) struct Intent {
     pub(in crate::payer) body: Option<String>,
     /// Tells this request from others; see [`earlier`].
     pub(in crate::payer) request: String,
+    /// Promise it even if the same request was promised before: it is bought again, or a gift.
+    pub(in crate::payer) anew: bool,
     pub(in crate::payer) origin: String,
     pub(in crate::payer) item: String,
     pub(in crate::payer) at: Timestamp,
@@ -70,11 +72,22 @@ pub(in crate::payer) enum Denied {
 
 /// Makes a promise: checks account, payee, budget and reservation, takes the next cumulative amount, and writes all of
 /// it down. One transaction, so that neither a budget nor an amount is ever given away twice.
+///
+/// Whoever looked for an earlier promise before did so in another transaction, and was perhaps not alone. So it is looked
+/// for here once more, and returned as it is: of two that ask for one item at once, one promises and both send its
+/// voucher.
 pub(super) fn promise(
     transaction: &WriteTransaction,
     lineage: &Lineage,
     intent: &Intent,
 ) -> Result<Result<Promise, Denied>, StoreError> {
+    if !intent.anew {
+        let by_request = transaction.open_table(BY_REQUEST).map_err(failed)?;
+        let journal = transaction.open_table(JOURNAL).map_err(failed)?;
+        if let Some(promise) = last_unrefused(&by_request, &journal, &intent.request)? {
+            return Ok(Ok(promise));
+        }
+    }
     if !tables::is_funded(transaction, &intent.deployment, &intent.account)? {
         return Ok(Err(Denied::NoDeposit));
     }
@@ -246,6 +259,14 @@ pub(in crate::payer) fn shortfall(channel: &PaidChannel, price: Amount, asked: A
 pub(super) fn earlier(transaction: &ReadTransaction, request: &str) -> Result<Option<Promise>, StoreError> {
     let by_request = transaction.open_table(BY_REQUEST).map_err(failed)?;
     let journal = transaction.open_table(JOURNAL).map_err(failed)?;
+    last_unrefused(&by_request, &journal, request)
+}
+
+fn last_unrefused(
+    by_request: &impl ReadableTable<(&'static str, u64), ()>,
+    journal: &impl ReadableTable<u64, &'static [u8]>,
+    request: &str,
+) -> Result<Option<Promise>, StoreError> {
     for entry in by_request.range((request, 0)..=(request, u64::MAX)).map_err(failed)?.rev() {
         let id = entry.map_err(failed)?.0.value().1;
         let bytes = journal.get(id).map_err(failed)?;
@@ -258,7 +279,7 @@ pub(super) fn earlier(transaction: &ReadTransaction, request: &str) -> Result<Op
     Ok(None)
 }
 
-/// Notes that the item was delivered.
+/// Notes that the item was delivered. Says whether that is news.
 ///
 /// The same voucher may have been sent twice, refused once and taken once: delivery is what counts, and its amount is no
 /// longer free to be signed again.
@@ -266,8 +287,9 @@ pub(super) fn mark_bought(
     transaction: &WriteTransaction,
     id: PromiseId,
     receipt: Option<Box<SignedReceipt>>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let mut promise = tables::promise(transaction, id)?;
+    let is_news = !promise.is_bought();
     let receipt = match promise.state {
         PromiseState::Bought { receipt: earlier } => earlier.or(receipt),
         PromiseState::Promised => receipt,
@@ -286,7 +308,8 @@ pub(super) fn mark_bought(
         }
     };
     promise.state = PromiseState::Bought { receipt };
-    tables::save_promise(transaction, &promise)
+    tables::save_promise(transaction, &promise)?;
+    Ok(is_news)
 }
 
 /// Notes that the payee refused, and releases the amounts at the top that nobody was served for.

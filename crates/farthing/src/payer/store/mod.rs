@@ -239,7 +239,8 @@ impl PayerStore {
         .await
     }
 
-    /// Reserves budget and the next cumulative amount, durably. Only what this returns may be signed.
+    /// Reserves budget and the next cumulative amount, durably, unless that was done for the same request before. Only
+    /// what this returns may be signed.
     pub(super) async fn promise(&self, intent: Intent) -> Result<Result<Promise, Denied>, StoreError> {
         self.write_before_signing(move |transaction, lineage| journal::promise(transaction, lineage, &intent)).await
     }
@@ -250,13 +251,13 @@ impl PayerStore {
         self.write_before_signing(move |transaction, _| tables::promise(transaction, id)).await
     }
 
-    /// Notes that an item was delivered, and what its origin offered, if that is new.
+    /// Notes that an item was delivered, and what its origin offered, if that is new. Says whether the delivery is news.
     pub(super) async fn mark_bought(
         &self,
         id: PromiseId,
         receipt: Option<Box<SignedReceipt>>,
         offer: Option<CachedOffer>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.write(move |transaction| {
             if let Some(offer) = offer {
                 let origin = tables::promise(transaction, id)?.origin;

@@ -113,17 +113,22 @@ async fn parallel_requests_on_one_channel_all_succeed_and_are_charged_once_each(
 #[tokio::test]
 async fn copies_of_one_request_at_once_pay_once() {
     let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
-    let payer = home.payer().await;
+    let payer = home.payer_with(plenty).await;
     payer.fetch(&peer.url("/first")).await.expect("buys");
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (payer, url) = (payer.clone(), peer.url("/same"));
-        tasks.spawn(async move { payer.fetch(&url).await.expect("fetches").status });
-    }
-    tasks.join_all().await;
+    let run = async |path: &str, options: FetchOptions| {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (payer, url, options) = (payer.clone(), peer.url(path), options.clone());
+            tasks.spawn(async move { payer.fetch_with(&url, &options).await.expect("fetches").paid_now });
+        }
+        Amount::saturating_sum(tasks.join_all().await)
+    };
+    assert_eq!(run("/same", FetchOptions::default()).await, cents(50), "only one of them has paid");
     let distinct: BTreeSet<_> = peer.vouchers().into_iter().filter(|(_, _, path)| path == "/same").collect();
-    // Copies that start before the first promise is durable make their own; none is charged twice for one voucher.
-    assert_eq!(distinct.len(), peer.sales().iter().filter(|sale| sale.2 == "/same").count());
+    assert_eq!((distinct.len(), peer.sales().len()), (1, 2));
+    // Control: each that is told to pay again does.
+    assert_eq!(run("/again", FetchOptions { buy_again: true, ..FetchOptions::default() }).await, cents(400));
+    assert_eq!(peer.sales().len(), 10);
 }
 
 // 21

@@ -65,6 +65,18 @@ async fn two_processes_never_sign_one_amount_for_two_items() {
     assert_eq!(peer.redeemable(), cents(37 * 50));
 }
 
+// 14
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_that_fetch_the_same_pay_once() {
+    let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
+    home.payer().await.fetch(&peer.url("/first")).await.expect("buys");
+    let process = || Process::fetching(&home.path(), &home.signer, &urls(&peer, "same", 12), false);
+    let said = hear_all(vec![process(), process(), process()]).await;
+    assert_eq!(said.iter().filter(|line| line.starts_with("bought")).count(), 36, "{said:?}");
+    sold_each_item_once(&peer);
+    assert_eq!(peer.sales().len(), 13);
+}
+
 // 14: the control. Two stores that can't know of each other do share amounts, so the check above can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_copies_that_can_not_be_told_apart_do_share_an_amount_until_renewed() {

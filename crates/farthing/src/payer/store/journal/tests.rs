@@ -90,7 +90,7 @@ impl World {
 
     fn keep(&mut self, promise: Promise) {
         self.open.retain(|open| open.id != promise.id);
-        self.mark(|transaction| mark_bought(transaction, promise.id, None));
+        self.mark(|transaction| mark_bought(transaction, promise.id, None).map(drop));
         self.kept.push(promise);
     }
 
@@ -181,6 +181,7 @@ fn intent(site: u8, price: u128, limits: Limits, day: u64) -> Intent {
         reservation: None,
         method: "GET".to_owned(),
         request: format!("GET {url}"),
+        anew: true,
         url,
         body: None,
         origin: format!("https://site-{site}.example"),
@@ -262,7 +263,7 @@ fn a_voucher_that_was_refused_once_and_taken_once_is_spent() {
     world.refuse(&promise);
     let same_amount = world.promise(0, 10).expect("within the budget");
     assert_eq!(same_amount.cumulative_amount, promise.cumulative_amount);
-    world.mark(|transaction| mark_bought(transaction, promise.id, None));
+    world.mark(|transaction| mark_bought(transaction, promise.id, None).map(drop));
     world.refuse(&same_amount);
     let next = world.promise(0, 10).expect("within the budget");
     assert_eq!(next.cumulative_amount, Amount::new(20), "the amount that paid is not signed for anything else");
@@ -273,7 +274,7 @@ fn a_refused_voucher_that_is_taken_after_all_is_spent() {
     let mut world = World::new(limits());
     let promise = world.promise(0, 10).expect("within the budget");
     world.refuse(&promise);
-    world.mark(|transaction| mark_bought(transaction, promise.id, None));
+    world.mark(|transaction| mark_bought(transaction, promise.id, None).map(drop));
     assert_eq!(world.promise(0, 10).expect("within the budget").cumulative_amount, Amount::new(20));
     assert_eq!(world.fault(), None);
 }
@@ -306,4 +307,24 @@ fn another_epoch_has_another_channel() {
     assert_eq!(after.cumulative_amount, Amount::new(10), "a channel of its own");
     assert_eq!(world.promise(0, 10).expect("within the budget").channel, after.channel, "and it is kept");
     assert_eq!(world.fault(), None);
+}
+
+#[test]
+fn a_request_is_promised_once_until_it_is_refused() {
+    let mut world = World::new(Limits::dollars(2));
+    let ask = |world: &World| {
+        let intent = Intent { anew: false, ..intent(0, 10, world.limits, world.day) };
+        let transaction = world.database.begin_write().expect("begins");
+        let outcome = promise(&transaction, &world.lineage, &intent).expect("the store works");
+        transaction.commit().expect("commits");
+        outcome.expect("within the budget")
+    };
+    let first = ask(&world);
+    assert_eq!(ask(&world), first);
+    world.refuse(&first);
+    let second = ask(&world);
+    assert_ne!(second.id, first.id);
+    world.keep(second.clone());
+    assert_eq!(ask(&world).id, second.id, "bought");
+    assert_ne!(world.promise(0, 10).expect("within the budget").id, second.id, "anew");
 }
