@@ -105,6 +105,8 @@ impl From<ChainError> for Failure {
             ChainError::NoGas { sender, .. } => {
                 failure(Code::Funds).hint(format!("send {sender} some of the chain's own coin: it pays for gas"))
             }
+            ChainError::Underpriced { .. } => failure(Code::Chain)
+                .hint("another transaction of this wallet waits, or gas has become dearer; try again in a while"),
             ChainError::NotMined { .. } => failure(Code::Chain).hint("look for it before you try again"),
             _ => failure(Code::Unexpected),
         }

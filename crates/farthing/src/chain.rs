@@ -9,6 +9,7 @@ use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
 use farthing_core::{Amount, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
 
@@ -48,6 +49,12 @@ pub enum ChainError {
     NoGas {
         /// Who sends.
         sender: Address,
+        /// The node's words.
+        reason: String,
+    },
+    /// The node wants more for the gas: its least, or clearly more than the transaction that this one is to replace.
+    #[error("the node takes only a transaction that pays more for its gas: {reason}")]
+    Underpriced {
         /// The node's words.
         reason: String,
     },
@@ -91,6 +98,60 @@ pub struct Mined {
     pub gas_price: u128,
 }
 
+/// What a transaction offers, in wei per unit of gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fees {
+    /// The most that it pays in all.
+    pub max_fee_per_gas: u128,
+    /// What goes to whoever makes the block.
+    pub max_priority_fee_per_gas: u128,
+}
+
+impl Fees {
+    /// The most that is offered, as a multiple of what the chain asks for now.
+    const CEILING: u128 = 8;
+
+    /// An eighth more, at least one wei: nodes replace a waiting transaction only for clearly more.
+    #[must_use]
+    pub fn raised(self) -> Self {
+        let raise = |fee: u128| fee.saturating_add(fee.div_ceil(8).max(1));
+        Self {
+            max_fee_per_gas: raise(self.max_fee_per_gas),
+            max_priority_fee_per_gas: raise(self.max_priority_fee_per_gas),
+        }
+    }
+
+    /// The dearer of two offers, in each part.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            max_fee_per_gas: self.max_fee_per_gas.max(other.max_fee_per_gas),
+            max_priority_fee_per_gas: self.max_priority_fee_per_gas.max(other.max_priority_fee_per_gas),
+        }
+    }
+
+    /// What the chain asks for now, or more if that is needed to replace a transaction that offers `rival`. Bounded:
+    /// what is stuck for another reason than its price must not be raised until it takes the whole wallet.
+    #[must_use]
+    pub fn outbidding(self, rival: Option<Self>) -> Self {
+        let Some(rival) = rival.map(Self::raised) else { return self };
+        let ceiling = self.max_fee_per_gas.saturating_mul(Self::CEILING);
+        let max_fee_per_gas = rival.max_fee_per_gas.min(ceiling).max(self.max_fee_per_gas);
+        // A tip is paid in full, so its bound is the price that would be right without it.
+        let tip = rival.max_priority_fee_per_gas.min(self.max_fee_per_gas);
+        Self { max_fee_per_gas, max_priority_fee_per_gas: tip.max(self.max_priority_fee_per_gas) }
+    }
+}
+
+/// A transaction's place in its sender's order, and what has to be outbid for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The sender's nonce.
+    pub nonce: u64,
+    /// What the dearest transaction offers that may still wait for this nonce.
+    pub rival: Option<Fees>,
+}
+
 /// A transaction that is signed and not sent yet, so that its hash can be written down first.
 #[derive(Clone, Debug)]
 pub struct SignedTransaction {
@@ -105,6 +166,15 @@ impl SignedTransaction {
     pub fn nonce(&self) -> u64 {
         self.envelope.nonce()
     }
+
+    /// What it offers for its gas.
+    #[must_use]
+    pub fn fees(&self) -> Fees {
+        Fees {
+            max_fee_per_gas: self.envelope.max_fee_per_gas(),
+            max_priority_fee_per_gas: self.envelope.max_priority_fee_per_gas().unwrap_or_default(),
+        }
+    }
 }
 
 /// A connection to one chain, with or without a key to send with. Cheap to clone.
@@ -114,6 +184,7 @@ pub struct Chain {
     sender: Option<Sender>,
     url: String,
     chain_id: u64,
+    mined_within: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -123,7 +194,7 @@ struct Sender {
 }
 
 impl Chain {
-    /// How long [`Chain::send`] waits for a transaction to be mined.
+    /// How long [`Chain::send`] waits for a transaction to be mined, unless told otherwise.
     pub const MINED_WITHIN: Duration = Duration::from_secs(180);
 
     /// Connects over HTTP and asks which chain it is.
@@ -142,7 +213,14 @@ impl Chain {
         let provider = ProviderBuilder::default().connect_reqwest(client, url.clone()).erased();
         let chain_id = provider.get_chain_id().await.map_err(|error| unreachable(without_url(&error)))?;
         let sender = key.map(|key| Sender { address: key.address(), wallet: EthereumWallet::from(key) });
-        Ok(Self { provider, sender, url: shown, chain_id })
+        Ok(Self { provider, sender, url: shown, chain_id, mined_within: Self::MINED_WITHIN })
+    }
+
+    /// The same connection with another patience: how long a transaction may take to be mined.
+    #[must_use]
+    pub const fn with_mined_within(mut self, mined_within: Duration) -> Self {
+        self.mined_within = mined_within;
+        self
     }
 
     /// The same, and refuses any chain but `expected`.
@@ -195,6 +273,24 @@ impl Chain {
         self.provider.get_transaction_count(address).await.map_err(|error| self.error(&error))
     }
 
+    /// The same, with those that the node holds and no block has yet: the next nonce behind them all.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn next_nonce_of(&self, address: Address) -> Result<u64, ChainError> {
+        self.provider.get_transaction_count(address).pending().await.map_err(|error| self.error(&error))
+    }
+
+    /// What became of a transaction; `None` while no block has it.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn receipt(&self, hash: TxHash) -> Result<Option<TransactionReceipt>, ChainError> {
+        self.provider.get_transaction_receipt(hash).await.map_err(|error| self.error(&error))
+    }
+
     /// Whether there is code at an address. Money sent to a right but empty address is gone.
     ///
     /// # Errors
@@ -239,23 +335,51 @@ impl Chain {
     ///
     /// If it would revert, the sender can't pay the gas, or the chain does not answer.
     pub async fn sign(&self, request: TransactionRequest) -> Result<SignedTransaction, ChainError> {
+        let sender = self.sender().ok_or(ChainError::ReadOnly)?;
+        let nonce = self.next_nonce_of(sender).await?;
+        self.sign_at(request, Place { nonce, rival: None }).await
+    }
+
+    /// The same, at a place of the caller's choice: a transaction that waits there is outbid, not queued behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chain::sign`].
+    pub async fn sign_at(&self, request: TransactionRequest, place: Place) -> Result<SignedTransaction, ChainError> {
         let sender = self.sender.as_ref().ok_or(ChainError::ReadOnly)?;
         let request = request.with_from(sender.address).with_chain_id(self.chain_id);
-        let estimate = self.provider.estimate_gas(request.clone()).await.map_err(|error| self.error(&error))?;
-        let fees = self.provider.estimate_eip1559_fees().await.map_err(|error| self.error(&error))?;
-        let nonce =
-            self.provider.get_transaction_count(sender.address).pending().await.map_err(|error| self.error(&error))?;
+        // On top of the last block: what waits may be what this is to replace.
+        let estimate = self.provider.estimate_gas(request.clone()).block(BlockNumberOrTag::Latest.into());
+        let estimate = estimate.await.map_err(|error| self.error(&error))?;
+        let asked = self.provider.estimate_eip1559_fees().await.map_err(|error| self.error(&error))?;
+        let asked =
+            Fees { max_fee_per_gas: asked.max_fee_per_gas, max_priority_fee_per_gas: asked.max_priority_fee_per_gas };
+        let fees = asked.outbidding(place.rival);
         let request = request
             // A quarter more: a refund's fall-back costs more gas than the refund the estimate saw.
             .with_gas_limit(estimate.saturating_add(estimate / 4))
             .with_max_fee_per_gas(fees.max_fee_per_gas)
             .with_max_priority_fee_per_gas(fees.max_priority_fee_per_gas)
-            .with_nonce(nonce);
+            .with_nonce(place.nonce);
         let envelope = request.build(&sender.wallet).await.map_err(|error| ChainError::Unreachable {
             url: self.url.clone(),
             reason: format!("the transaction can't be signed: {error}"),
         })?;
         Ok(SignedTransaction { hash: *envelope.tx_hash(), envelope })
+    }
+
+    /// Hands a signed transaction to the node. Handing in what it has already is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the node refuses it or does not answer. Without an answer it may have it all the same.
+    pub async fn submit(&self, transaction: &SignedTransaction) -> Result<(), ChainError> {
+        // What it returns polls for the receipt every seven seconds; `wait_for_any` is quicker.
+        match self.provider.send_tx_envelope(transaction.envelope.clone()).await {
+            Ok(_) => Ok(()),
+            Err(error) if says(&error, &["already known", "already imported", "alreadyknown"]) => Ok(()),
+            Err(error) => Err(self.error(&error)),
+        }
     }
 
     /// Sends a signed transaction and waits until it is mined.
@@ -264,14 +388,9 @@ impl Chain {
     ///
     /// If it reverts, is not mined in time, or the chain does not answer.
     pub async fn broadcast(&self, transaction: SignedTransaction) -> Result<TransactionReceipt, ChainError> {
-        let hash = transaction.hash;
-        // What it returns polls for the receipt every seven seconds; `wait_for` is quicker.
-        let _ = self.provider.send_tx_envelope(transaction.envelope).await.map_err(|error| self.error(&error))?;
-        let receipt = self.wait_for(hash).await?;
-        if !receipt.status() {
-            let reason = format!("transaction {hash} was mined and reverted");
-            return Err(ChainError::Reverted { reason, data: Bytes::new() });
-        }
+        self.submit(&transaction).await?;
+        let receipt = self.wait_for_any(&[transaction.hash]).await?;
+        succeeded(&receipt)?;
         Ok(receipt)
     }
 
@@ -291,16 +410,23 @@ impl Chain {
         })
     }
 
-    async fn wait_for(&self, hash: TxHash) -> Result<TransactionReceipt, ChainError> {
-        let deadline = tokio::time::Instant::now() + Self::MINED_WITHIN;
+    /// Waits until one of several transactions is mined; the last is the one that is talked about if none is.
+    ///
+    /// # Errors
+    ///
+    /// If none is mined in time, or the chain does not answer.
+    pub async fn wait_for_any(&self, hashes: &[TxHash]) -> Result<TransactionReceipt, ChainError> {
+        let deadline = tokio::time::Instant::now() + self.mined_within;
         let mut pause = Duration::from_millis(50);
         loop {
-            let receipt = self.provider.get_transaction_receipt(hash).await.map_err(|error| self.error(&error))?;
-            if let Some(receipt) = receipt {
-                return Ok(receipt);
+            for hash in hashes {
+                if let Some(receipt) = self.receipt(*hash).await? {
+                    return Ok(receipt);
+                }
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(ChainError::NotMined { hash, seconds: Self::MINED_WITHIN.as_secs() });
+                let hash = hashes.last().copied().unwrap_or_default();
+                return Err(ChainError::NotMined { hash, seconds: self.mined_within.as_secs() });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
@@ -317,6 +443,9 @@ impl Chain {
             if message.to_ascii_lowercase().contains("insufficient funds") {
                 return ChainError::NoGas { sender: self.sender().unwrap_or_default(), reason: message };
             }
+            if says(error, &["underpriced", "replacementnotallowed"]) {
+                return ChainError::Underpriced { reason: message };
+            }
             if message.contains("revert") {
                 return ChainError::Reverted { reason: message, data: Bytes::new() };
             }
@@ -324,6 +453,21 @@ impl Chain {
         }
         ChainError::Unreachable { url: self.url.clone(), reason: without_url(error) }
     }
+}
+
+/// Whether the node's own words have one of these, in lower case, in them.
+fn says(error: &TransportError, words: &[&str]) -> bool {
+    let message = error.as_error_resp().map(|response| response.message.to_ascii_lowercase());
+    message.is_some_and(|message| words.iter().any(|word| message.contains(word)))
+}
+
+/// A mined transaction may have reverted all the same.
+pub(crate) fn succeeded(receipt: &TransactionReceipt) -> Result<(), ChainError> {
+    if receipt.status() {
+        return Ok(());
+    }
+    let reason = format!("transaction {} was mined and reverted", receipt.transaction_hash);
+    Err(ChainError::Reverted { reason, data: Bytes::new() })
 }
 
 /// An RPC URL's path, query and user often hold a key; what is shown of it is scheme, host and port.
@@ -350,6 +494,16 @@ mod tests {
     fn the_key_in_an_rpc_url_is_never_shown() {
         let url = Url::parse("https://user:hunter2@rpc.example:8545/v3/secret-key?token=secret").expect("parses");
         assert_eq!(shown_url(&url), "https://rpc.example:8545");
+    }
+
+    #[test]
+    fn a_rival_is_outbid_by_an_eighth_and_never_beyond_reason() {
+        let fees = |max_fee_per_gas, max_priority_fee_per_gas| Fees { max_fee_per_gas, max_priority_fee_per_gas };
+        assert_eq!(fees(100, 2).outbidding(None), fees(100, 2));
+        assert_eq!(fees(100, 2).outbidding(Some(fees(80, 0))), fees(100, 2), "what the chain asks for is more already");
+        assert_eq!(fees(100, 2).outbidding(Some(fees(99, 17))), fees(112, 20), "an eighth more, rounded up");
+        assert_eq!(fees(100, 2).outbidding(Some(fees(10_000, 10_000))), fees(800, 100), "bounded");
+        assert_eq!(fees(1, 0).raised(), fees(2, 1));
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The escrow contract: where a genuine one lives, and one method for each of its functions.
 
-use crate::chain::{Chain, ChainError, Mined, SignedTransaction, to_amount};
+use crate::chain::{Chain, ChainError, Mined, Place, SignedTransaction, to_amount};
 use crate::token;
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::TransactionBuilder;
@@ -251,7 +251,11 @@ impl Escrow {
     /// # Errors
     ///
     /// If nothing would be paid, or the chain does not answer.
-    pub async fn sign_redemption(&self, vouchers: &[AcceptedVoucher]) -> Result<SignedTransaction, EscrowError> {
+    pub async fn sign_redemption(
+        &self,
+        vouchers: &[AcceptedVoucher],
+        place: Place,
+    ) -> Result<SignedTransaction, EscrowError> {
         let request = match vouchers {
             [] => return Err(EscrowError::Answer("no voucher to redeem".to_owned())),
             [voucher] => self.request(&abi::redeemCall {
@@ -265,7 +269,7 @@ impl Escrow {
                 rows: pack_rows(vouchers)?.into(),
             }),
         };
-        Ok(self.chain.sign(request).await?)
+        Ok(self.chain.sign_at(request, place).await?)
     }
 
     /// Signs, without sending, a close: redeems `voucher`, if there is one to redeem, and gives the unused reservation
@@ -278,13 +282,14 @@ impl Escrow {
         &self,
         channel: &Channel,
         voucher: Option<&AcceptedVoucher>,
+        place: Place,
     ) -> Result<SignedTransaction, EscrowError> {
         let (cumulative, signature) = voucher.map_or((Amount::ZERO, Bytes::new()), |voucher| {
             (voucher.voucher().cumulative_amount, voucher.signature().to_bytes().into())
         });
         let channel = to_abi_channel(channel);
         let request = self.request(&abi::closeCall { channel, cumulativeAmount: cumulative.base_units(), signature });
-        Ok(self.chain.sign(request).await?)
+        Ok(self.chain.sign_at(request, place).await?)
     }
 
     /// Starts a channel's exit delay. Only the payer can.

@@ -20,11 +20,9 @@ use farthing_gateway::{AppOptions, Catalog, CatalogError, Realm, app};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -123,11 +121,12 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
         ledger: data.ledger(),
         items: catalog.items().len(),
     };
-    let redeemer = Arc::new(Mutex::new(Redeemer::new(payee.clone(), escrow.clone())));
+    // One for both: its clones take turns.
+    let redeemer = Redeemer::new(payee.clone(), escrow.clone());
     let interval = Duration::from_secs(command.poll_seconds);
     let mut tasks = JoinSet::new();
     tasks.spawn(watcher.run(interval));
-    tasks.spawn(leaving::watch(payee.clone(), escrow, Arc::clone(&redeemer), interval));
+    tasks.spawn(leaving::watch(payee.clone(), escrow, redeemer.clone(), interval));
     let admin = Admin { payee: payee.clone(), redeemer };
     tasks.spawn(async move { socket.serve(admin).await });
     let router = app(payee, catalog, AppOptions { realm: command.realm.clone(), ..AppOptions::default() });

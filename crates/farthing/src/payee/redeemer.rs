@@ -2,14 +2,18 @@
 
 use super::store::{Entry, Redemption, RedemptionState};
 use super::{Payee, StoreError};
-use crate::chain::{ChainError, SignedTransaction};
+use crate::chain::{ChainError, Fees, Place, SignedTransaction, succeeded};
 use crate::clock;
 use crate::escrow::{Escrow, EscrowError};
 use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::B256;
+use alloy::rpc::types::TransactionReceipt;
 use farthing_core::voucher::SignatureError;
 use farthing_core::{AcceptedVoucher, Amount, Channel, ChannelId};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The most vouchers in one transaction: about a third of the gas that one transaction may use (EIP-7825).
 const BATCH_MAX: usize = 500;
@@ -81,17 +85,38 @@ pub struct Redeemed {
 }
 
 /// Redeems for one payee. Anyone can send a redemption; closing needs the payee's key.
+///
+/// A transaction that is not mined in time is not forgotten: the next redemption or close finds out what became of it
+/// and, if it still waits, takes its place with a better offer. So of two attempts one at most is ever mined. What the
+/// first would have done and the second doesn't stays to be done.
+///
+/// Clones take turns, so that none sends what another is about to.
 #[derive(Clone, Debug)]
 pub struct Redeemer {
     payee: Payee,
     escrow: Escrow,
+    turns: Arc<Mutex<()>>,
+}
+
+/// Where the next transaction goes.
+struct Turn {
+    place: Place,
+    /// Earlier attempts at the same place: one of them may be mined after all.
+    rivals: Vec<Redemption>,
+}
+
+/// A transaction that was mined at a place: the one that was sent, or an earlier attempt.
+struct Settled {
+    record: Redemption,
+    is_rival: bool,
+    redeemed: Redeemed,
 }
 
 impl Redeemer {
     /// A redeemer that sends over `escrow`'s connection.
     #[must_use]
-    pub const fn new(payee: Payee, escrow: Escrow) -> Self {
-        Self { payee, escrow }
+    pub fn new(payee: Payee, escrow: Escrow) -> Self {
+        Self { payee, escrow, turns: Arc::default() }
     }
 
     /// The voucher to redeem of each channel and what it would pay now, the most valuable first.
@@ -139,18 +164,40 @@ impl Redeemer {
     /// # Errors
     ///
     /// If a transaction fails or the chain does not answer. What was sent before stays sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was sent stays sent, and the next call finds it.
     pub async fn redeem(&self) -> Result<Vec<Redeemed>, RedeemError> {
-        let due = self.due().await?;
+        let _turn = self.turns.lock().await;
         let mut done = Vec::new();
-        for batch in due.chunks(BATCH_MAX) {
-            let vouchers: Vec<AcceptedVoucher> = batch.iter().map(|due| due.voucher).collect();
-            let before = self.redeemed_at_head(&vouchers).await?;
-            let signed = self.escrow.sign_redemption(&vouchers).await?;
-            let mut redeemed = self.send(signed, &vouchers, false).await?;
-            redeemed.paid = self.redeemed_at_head(&vouchers).await?.saturating_sub(before);
-            done.push(redeemed);
-        }
+        while self.redeem_once(&mut done).await? {}
         Ok(done)
+    }
+
+    /// Returns whether an earlier attempt was mined instead of a new one: then something else is due than was thought.
+    async fn redeem_once(&self, done: &mut Vec<Redeemed>) -> Result<bool, RedeemError> {
+        // Before looking at what is due: if an earlier attempt is mined after that, this place is taken, and what it
+        // paid can't be sent a second time.
+        let mut turn = Some(self.reconcile().await?);
+        let due = self.due().await?;
+        for batch in due.chunks(BATCH_MAX) {
+            let turn = match turn.take() {
+                Some(turn) => turn,
+                None => self.reconcile().await?,
+            };
+            let vouchers: Vec<AcceptedVoucher> = batch.iter().map(|due| due.voucher).collect();
+            let channels = self.channels_of(&vouchers, &turn.rivals)?;
+            let before = self.redeemed_at_head(&channels).await?;
+            let signed = self.escrow.sign_redemption(&vouchers, turn.place).await?;
+            let Settled { mut redeemed, is_rival, .. } = self.send(signed, &vouchers, false, turn.rivals).await?;
+            redeemed.paid = self.redeemed_at_head(&channels).await?.saturating_sub(before);
+            done.push(redeemed);
+            if is_rival {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Redeems what a channel owes and gives its unused reservation back to the payer, in one transaction.
@@ -158,22 +205,69 @@ impl Redeemer {
     /// # Errors
     ///
     /// If the sender is not the payee, nothing is reserved, or the transaction fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Redeemer::redeem`].
     pub async fn close(&self, channel_id: ChannelId) -> Result<Redeemed, RedeemError> {
         if self.escrow.chain().sender() != Some(self.payee.address()) {
             return Err(RedeemError::NotPayee);
         }
         let books = self.payee.store().books(channel_id)?;
         let channel = books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel;
-        let before = self.escrow.funds_of(&channel, BlockNumberOrTag::Latest).await?;
-        let due = self.due_of(channel_id, &channel, true).await?;
-        let voucher = due.as_ref().map(|due| due.voucher);
-        let signed = self.escrow.sign_close(&channel, voucher.as_ref()).await?;
-        let vouchers: Vec<AcceptedVoucher> = voucher.into_iter().collect();
-        let mut closed = self.send(signed, &vouchers, true).await?;
-        let after = self.escrow.funds_of(&channel, BlockNumberOrTag::Number(closed.block)).await?;
-        closed.paid = after.channel.redeemed.saturating_sub(before.channel.redeemed);
-        closed.refunded = before.channel.reserved.saturating_sub(closed.paid.min(before.channel.reserved));
-        Ok(closed)
+        let _turn = self.turns.lock().await;
+        loop {
+            let turn = self.reconcile().await?;
+            let before = self.escrow.funds_of(&channel, BlockNumberOrTag::Latest).await?;
+            let due = self.due_of(channel_id, &channel, true).await?;
+            let voucher = due.as_ref().map(|due| due.voucher);
+            let signed = self.escrow.sign_close(&channel, voucher.as_ref(), turn.place).await?;
+            let vouchers: Vec<AcceptedVoucher> = voucher.into_iter().collect();
+            let settled = self.send(signed, &vouchers, true, turn.rivals).await?;
+            let mut closed = settled.redeemed;
+            let after = self.escrow.funds_of(&channel, BlockNumberOrTag::Number(closed.block)).await?;
+            let closes = settled.record.closes && settled.record.vouchers.iter().all(|(id, _)| *id == channel_id);
+            if settled.is_rival && !(closes && after.channel.reserved.is_zero()) {
+                // An earlier attempt at something else was mined; this one's turn is next.
+                continue;
+            }
+            closed.paid = after.channel.redeemed.saturating_sub(before.channel.redeemed);
+            closed.refunded = before.channel.reserved.saturating_sub(closed.paid.min(before.channel.reserved));
+            return Ok(closed);
+        }
+    }
+
+    /// Finds out what became of everything that was sent, writes it down, and says where the next transaction goes: to
+    /// the place of one that still waits or was dropped, so that nothing ever queues behind what is stuck.
+    async fn reconcile(&self) -> Result<Turn, RedeemError> {
+        let chain = self.escrow.chain();
+        let sender = chain.sender().ok_or(ChainError::ReadOnly)?;
+        // Before the receipts: what is not found after that, although its nonce is taken, is nowhere.
+        let mined = chain.transactions_of(sender).await?;
+        let mut sent: BTreeMap<u64, Vec<Redemption>> = BTreeMap::new();
+        for record in self.payee.store().redemptions()? {
+            if record.state == RedemptionState::Sent && record.sender == sender {
+                sent.entry(record.nonce).or_default().push(record);
+            }
+        }
+        let mut waiting = BTreeMap::new();
+        for (nonce, attempts) in sent {
+            if let Some(receipt) = self.receipt_of(&attempts).await? {
+                self.settle(attempts, &receipt).await?;
+            } else if nonce < mined {
+                for attempt in attempts {
+                    self.note(attempt, RedemptionState::Failed).await?;
+                }
+            } else {
+                waiting.insert(nonce, attempts);
+            }
+        }
+        // The next nonce is the lower one if something below was dropped: what waits above it can't be mined either.
+        let next = chain.next_nonce_of(sender).await?;
+        let nonce = waiting.keys().next().map_or(next, |nonce| next.min(*nonce));
+        let rivals = waiting.remove(&nonce).unwrap_or_default();
+        let rival = rivals.iter().map(|rival| rival.fees).reduce(Fees::max);
+        Ok(Turn { place: Place { nonce, rival }, rivals })
     }
 
     /// Writes the transaction's hash down, then sends it: after a crash the record says what to look for.
@@ -182,10 +276,14 @@ impl Redeemer {
         signed: SignedTransaction,
         vouchers: &[AcceptedVoucher],
         closes: bool,
-    ) -> Result<Redeemed, RedeemError> {
-        let mut record = Redemption {
+        rivals: Vec<Redemption>,
+    ) -> Result<Settled, RedeemError> {
+        let chain = self.escrow.chain();
+        let record = Redemption {
             hash: signed.hash,
+            sender: chain.sender().ok_or(ChainError::ReadOnly)?,
             nonce: signed.nonce(),
+            fees: signed.fees(),
             vouchers: vouchers
                 .iter()
                 .map(|voucher| (voucher.voucher().channel_id, voucher.voucher().cumulative_amount))
@@ -194,37 +292,96 @@ impl Redeemer {
             at: clock::now(),
             state: RedemptionState::Sent,
         };
-        self.payee.writer().write(Entry::Redemption(record.clone())).await?;
-        let receipt = match self.escrow.chain().broadcast(signed).await {
-            Ok(receipt) => receipt,
-            Err(error) => {
-                // Only what can't be mined any more has failed; a silent node may still have taken it.
-                if matches!(error, ChainError::Reverted { .. } | ChainError::NoGas { .. }) {
-                    record.state = RedemptionState::Failed;
-                    self.payee.writer().write(Entry::Redemption(record)).await?;
-                }
+        self.note(record.clone(), RedemptionState::Sent).await?;
+        let mut attempts = rivals;
+        // Signed once more, without a change.
+        attempts.retain(|rival| rival.hash != signed.hash);
+        match chain.submit(&signed).await {
+            Ok(()) => attempts.push(record),
+            // An earlier attempt offers as much as is reasonable, and waits.
+            Err(ChainError::Underpriced { .. }) if !attempts.is_empty() => {
+                self.note(record, RedemptionState::Failed).await?;
+            }
+            // Only what can't be mined any more has failed; a silent node may still have taken it.
+            Err(error @ (ChainError::Reverted { .. } | ChainError::NoGas { .. } | ChainError::Underpriced { .. })) => {
+                self.note(record, RedemptionState::Failed).await?;
                 return Err(error.into());
             }
-        };
-        let block = receipt.block_number.unwrap_or_default();
-        let (gas_used, gas_price) = (receipt.gas_used, receipt.effective_gas_price);
-        record.state = RedemptionState::Mined { block, gas_used, gas_price };
-        self.payee.writer().write(Entry::Redemption(record)).await?;
-        Ok(Redeemed {
-            transaction: receipt.transaction_hash,
-            vouchers: vouchers.len(),
+            // The place may have been taken while this was signed.
+            Err(error) => match self.receipt_of(&attempts).await {
+                Ok(Some(_)) => attempts.push(record),
+                _ => return Err(error.into()),
+            },
+        }
+        let hashes: Vec<B256> = attempts.iter().map(|attempt| attempt.hash).collect();
+        let receipt = chain.wait_for_any(&hashes).await?;
+        let settled = self.settle(attempts, &receipt).await?;
+        succeeded(&receipt)?;
+        let (transaction, block) = (receipt.transaction_hash, receipt.block_number.unwrap_or_default());
+        let redeemed = Redeemed {
+            transaction,
+            vouchers: settled.vouchers.len(),
             paid: Amount::ZERO,
             refunded: Amount::ZERO,
-            gas_used,
-            gas_price,
+            gas_used: receipt.gas_used,
+            gas_price: receipt.effective_gas_price,
             block,
-        })
+        };
+        Ok(Settled { record: settled, is_rival: transaction != signed.hash, redeemed })
     }
 
-    async fn redeemed_at_head(&self, vouchers: &[AcceptedVoucher]) -> Result<Amount, RedeemError> {
+    /// What became of whichever of several attempts at one place was mined, if one was.
+    async fn receipt_of(&self, attempts: &[Redemption]) -> Result<Option<TransactionReceipt>, RedeemError> {
+        for attempt in attempts {
+            if let Some(receipt) = self.escrow.chain().receipt(attempt.hash).await? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes down which of several attempts at one place was mined, and that the others can't be any more.
+    async fn settle(&self, attempts: Vec<Redemption>, receipt: &TransactionReceipt) -> Result<Redemption, RedeemError> {
+        let mut mined = None;
+        for attempt in attempts {
+            let state = if attempt.hash == receipt.transaction_hash && receipt.status() {
+                RedemptionState::Mined {
+                    block: receipt.block_number.unwrap_or_default(),
+                    gas_used: receipt.gas_used,
+                    gas_price: receipt.effective_gas_price,
+                }
+            } else {
+                RedemptionState::Failed
+            };
+            if attempt.hash == receipt.transaction_hash {
+                mined = Some(attempt.clone());
+            }
+            self.note(attempt, state).await?;
+        }
+        mined.ok_or_else(|| EscrowError::Answer("a receipt of another transaction".to_owned()).into())
+    }
+
+    async fn note(&self, record: Redemption, state: RedemptionState) -> Result<(), RedeemError> {
+        self.payee.writer().write(Entry::Redemption(Redemption { state, ..record })).await?;
+        Ok(())
+    }
+
+    /// The channels of the vouchers and of the earlier attempts, each once.
+    fn channels_of(&self, vouchers: &[AcceptedVoucher], rivals: &[Redemption]) -> Result<Vec<Channel>, RedeemError> {
+        let mut channels: BTreeMap<ChannelId, Channel> =
+            vouchers.iter().map(|voucher| (voucher.voucher().channel_id, *voucher.channel())).collect();
+        for (channel_id, _) in rivals.iter().flat_map(|rival| &rival.vouchers) {
+            if let Some(books) = self.payee.store().books(*channel_id)? {
+                channels.insert(*channel_id, books.channel);
+            }
+        }
+        Ok(channels.into_values().collect())
+    }
+
+    async fn redeemed_at_head(&self, channels: &[Channel]) -> Result<Amount, RedeemError> {
         let mut sum = Amount::ZERO;
-        for voucher in vouchers {
-            let funds = self.escrow.funds_of(voucher.channel(), BlockNumberOrTag::Latest).await?;
+        for channel in channels {
+            let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
             sum = sum.saturating_add(funds.channel.redeemed);
         }
         Ok(sum)

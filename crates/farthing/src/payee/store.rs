@@ -1,6 +1,7 @@
 //! Where the payee's ledger is kept: one trait whose only write is an atomic batch, durable before it returns.
 
 use super::views::AccountView;
+use crate::chain::Fees;
 use farthing_core::ledger::{AccountPosition, ChannelBooks, Charge, ChargeRequest, CreditTerms, Refusal, Sight};
 use farthing_core::{Address, Amount, B256, ChannelId, Deployment, Timestamp, VerifiedVoucher};
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,12 @@ pub struct PendingCharge {
 pub struct Redemption {
     /// The transaction's hash.
     pub hash: B256,
-    /// The sender's nonce in it.
+    /// Who signed it.
+    pub sender: Address,
+    /// The sender's nonce in it. Of those with the same nonce one at most is ever mined.
     pub nonce: u64,
+    /// What it offers for its gas: what takes its place has to offer more.
+    pub fees: Fees,
     /// The channels in it, each with the cumulative amount of its voucher.
     pub vouchers: Vec<(ChannelId, Amount)>,
     /// Whether it closes the channel as well.
@@ -71,7 +76,7 @@ pub enum RedemptionState {
         /// Wei per unit of gas.
         gas_price: u128,
     },
-    /// Mined and reverted, or refused by the node: it paid nothing.
+    /// Mined and reverted, refused by the node, replaced or dropped: it paid nothing.
     Failed,
 }
 

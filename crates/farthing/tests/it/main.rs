@@ -5,3 +5,4 @@
 mod chain;
 mod payee;
 mod payer;
+mod redeeming;

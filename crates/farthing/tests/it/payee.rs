@@ -14,7 +14,7 @@ use farthing_testkit::Fixture;
 use tempfile::TempDir;
 
 const REALM: &str = "localhost";
-const DIME: u128 = 100_000;
+pub(crate) const DIME: u128 = 100_000;
 
 fn quote(path: &str, price: u128) -> Quote {
     Quote::new(path, Amount::new(price))
@@ -47,7 +47,7 @@ async fn refused(payee: &Payee, quote: &Quote, credential: &Credential) -> Probl
 }
 
 /// A chain with $5 in the payer's account, and a payee that watches it.
-async fn shop() -> (Fixture, TempDir, Payee, Watcher) {
+pub(crate) async fn shop() -> (Fixture, TempDir, Payee, Watcher) {
     let fixture = Fixture::start().await;
     let payer = fixture.escrow(Fixture::payer()).await;
     payer.deposit(&fixture.account(), Amount::new(5_000_000)).await.unwrap();
@@ -58,7 +58,7 @@ async fn shop() -> (Fixture, TempDir, Payee, Watcher) {
     (fixture, folder, payee, watcher)
 }
 
-async fn buy(
+pub(crate) async fn buy(
     fixture: &Fixture,
     payee: &Payee,
     channel: &Channel,

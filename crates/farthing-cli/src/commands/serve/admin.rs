@@ -6,15 +6,12 @@ use farthing::payee::{Payee, Redeemer};
 use farthing_gateway::admin::AdminHandler;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use tokio::sync::Mutex;
 
 /// Answers at the admin socket.
 #[derive(Debug)]
 pub(super) struct Admin {
     pub(super) payee: Payee,
-    /// One at a time: two redemptions at once would send the same vouchers twice.
-    pub(super) redeemer: Arc<Mutex<Redeemer>>,
+    pub(super) redeemer: Redeemer,
 }
 
 impl AdminHandler for Admin {
@@ -38,11 +35,11 @@ impl Admin {
         match request {
             AdminRequest::Earnings => to_json(&report(self.payee.store().as_ref(), token)?),
             AdminRequest::Redeem => {
-                let redeemed = self.redeemer.lock().await.redeem().await?;
+                let redeemed = self.redeemer.redeem().await?;
                 to_json(&redeem_report(token, &redeemed)?)
             }
             AdminRequest::Close { channel_id } => {
-                let closed = self.redeemer.lock().await.close(channel_id).await?;
+                let closed = self.redeemer.close(channel_id).await?;
                 to_json(&redeem_report(token, &[closed])?)
             }
         }

@@ -6,15 +6,13 @@ use farthing::core::{Amount, ChannelId};
 use farthing::escrow::Escrow;
 use farthing::payee::{Payee, Redeemer, StoreError};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
 
 /// How long a failed redemption is left alone: its reason seldom passes within seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Looks at the watcher's views every `interval` until dropped.
-pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Arc<Mutex<Redeemer>>, interval: Duration) {
+pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Redeemer, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     let mut not_before: Option<Instant> = None;
     loop {
@@ -39,7 +37,7 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Arc<Mutex<Rede
             tracing::error!("the wallet has no coin to pay for gas; send it some, or what is due loses its guarantee");
             continue;
         }
-        match redeemer.lock().await.redeem().await {
+        match redeemer.redeem().await {
             Ok(redeemed) => {
                 for redeemed in redeemed {
                     let (transaction, vouchers) = (redeemed.transaction, redeemed.vouchers);
