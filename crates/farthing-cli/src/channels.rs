@@ -34,7 +34,8 @@ pub(crate) async fn find(context: &Context, text: &str) -> Result<Found, Failure
     Ok(Found { store, id: paid.channel.id(&deployment), paid, token, escrow })
 }
 
-async fn pick(store: &PayerStore, text: &str) -> Result<PaidChannel, Failure> {
+/// The one channel that is meant.
+pub(crate) async fn pick(store: &PayerStore, text: &str) -> Result<PaidChannel, Failure> {
     let id_of = |paid: &PaidChannel| paid.channel.id(&paid.deployment);
     let channels = store.channels().await?;
     let mut matching: Vec<PaidChannel> = if let Ok(id) = text.parse::<B256>() {

@@ -3,6 +3,7 @@
 use crate::failure::{Code, Failure};
 use farthing::core::wire::{Problem, ProblemType};
 use farthing::payer::{BudgetError, PayerError, StoreError};
+use url::Url;
 
 /// What to do after a voucher was sent and the answer did not come.
 const ASK_AGAIN: &str = "run the same command again: it sends the same voucher, which is charged once";
@@ -96,6 +97,14 @@ fn refused(url: &str, status: u16, problem: &Problem) -> Failure {
         problem.problem_type() == Some(ProblemType::InsufficientBalance) && problem.figures.contains_key("balance");
     if empty {
         return Failure::new(Code::Funds, message).hint("run farthing deposit");
+    }
+    if problem.problem_type() == Some(ProblemType::DeltaTooSmall) {
+        // A voucher always goes beyond all that this store has promised on its channel.
+        let site = Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization());
+        return Failure::new(Code::Creator, message).hint(format!(
+            "nothing was charged, but the creator counts more as spent than this store knows of, and will refuse all that \
+             is bought there; farthing renew {site} begins a new channel"
+        ));
     }
     let hint = match problem.problem_type() {
         Some(ProblemType::InsufficientBalance) => {

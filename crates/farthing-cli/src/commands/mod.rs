@@ -10,6 +10,7 @@ mod finalize_close;
 mod get;
 mod history;
 mod redeem;
+mod renew;
 mod request_close;
 mod reserve;
 mod serve;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Reserve(reserve::Reserve),
     RequestClose(request_close::RequestClose),
     FinalizeClose(finalize_close::FinalizeClose),
+    Renew(renew::Renew),
     #[command(subcommand)]
     Escrow(escrow::Command),
     Serve(serve::Serve),
@@ -59,6 +61,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Reserve(command) => reserve::run(context, &command).await,
         Command::RequestClose(command) => request_close::run(context, &command).await,
         Command::FinalizeClose(command) => finalize_close::run(context, &command).await,
+        Command::Renew(command) => renew::run(context, &command).await,
         Command::Escrow(command) => escrow::run(context, &command).await,
         Command::Serve(command) => serve::run(context, &command).await,
         Command::Earnings(command) => earnings::run(context, &command).await,

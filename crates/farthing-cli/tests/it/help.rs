@@ -3,7 +3,7 @@
 use crate::world::{farthing, run};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 23] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 22] = [
     &["reserve"],
     &["request-close"],
     &["finalize-close"],
+    &["renew"],
     &["escrow", "deploy"],
     &["escrow", "show"],
     &["escrow", "verify"],

@@ -1,8 +1,9 @@
-//! What a listener's purse pays.
+//! What a listener's purse pays, and what it does when a site counts otherwise.
 
 use crate::world::{Person, World, amount, run};
 use farthing::core::{Address, Amount};
 use farthing::local_chain::{deploy_demo_dollar, mint_demo_dollars};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const CREDIT: &str = "[credit]\nlimit = \"$2\"\nfirst = \"$2\"\nstrangers_per_day = \"$20\"\n";
@@ -44,4 +45,65 @@ async fn a_dollar_is_declared_of_the_named_token_only() {
     assert_eq!(amount(&got["paid"]), 500_000);
     let remembered = std::fs::read_to_string(listener.home.join("tokens.json")).expect("reads");
     assert_eq!(remembered.matches("\"dollar\": true").count(), 1, "{remembered}");
+}
+
+/// The files of a store.
+fn store_of(person: &Person) -> [PathBuf; 2] {
+    [person.home.join("payer.redb"), person.home.join("payer.redb.epoch")]
+}
+
+/// Copies a store, or puts the copy back.
+fn copy(from: &[PathBuf; 2], to: &[PathBuf; 2]) {
+    for (from, to) in from.iter().zip(to) {
+        std::fs::copy(from, to).expect("copies");
+    }
+}
+
+/// Takes from a store what would tell a snapshot of the whole disk from the original.
+fn make_indistinguishable(epoch: &Path) {
+    let text = std::fs::read(epoch).expect("reads");
+    let mut witness: serde_json::Value = serde_json::from_slice(&text).expect("is JSON");
+    witness["born"] = serde_json::Value::Null;
+    std::fs::write(epoch, witness.to_string()).expect("writes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_counts_more_than_the_store_is_paid_again_after_a_renewal() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    listener.json(&["deposit", "5"]);
+    let tip = "[tip]\npath = \"/tip\"\nminimum = \"$0.01\"\n";
+    let shop = creator.serve(&world.creators_folder("records", &format!("{tip}{CREDIT}")), &[]);
+    let (nocturne, minuet) = (format!("{}/songs/nocturne", shop.url), format!("{}/songs/minuet", shop.url));
+    let file = |name: &str| world.folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    listener.json(&["tip", &shop.url, "0.05"]);
+
+    // The whole disk is set back to before a purchase, which the store can't know.
+    let store = store_of(&listener);
+    let backup = [world.folder.path().join("backup"), world.folder.path().join("backup.epoch")];
+    copy(&store, &backup);
+    make_indistinguishable(&backup[1]);
+    listener.json(&["get", &nocturne, "-o", &file("a.wav")]);
+    copy(&backup, &store);
+    for _ in 0..2 {
+        let ran = listener.run(&["--json", "get", &minuet, "-o", &file("b.wav")]);
+        assert!(ran.failed(9).contains("session/delta-too-small"), "{ran:?}");
+        let hint = format!("farthing renew {}", shop.url);
+        assert!(ran.stderr.contains(&hint), "{ran:?}");
+    }
+    let old = listener.json(&["balance"])["channels"][0]["channelId"].clone();
+    let renewed = listener.json(&["renew", &shop.url]);
+    assert_eq!(renewed["channels"][0]["channelId"], old, "{renewed}");
+    let got = listener.json(&["get", &minuet, "-o", &file("b.wav")]);
+    assert_eq!(amount(&got["paid"]), 500_000);
+    let channels = listener.json(&["balance"])["channels"].clone();
+    assert_eq!(channels.as_array().map(Vec::len), Some(1), "nothing is reserved in the old one: {channels}");
+    assert_ne!(channels[0]["channelId"], old);
+
+    // By its id, and all of them.
+    let id = channels[0]["channelId"].as_str().expect("an id");
+    assert!(listener.run(&["renew", id]).text().contains("1 channel is left"));
+    assert_eq!(listener.json(&["renew", "--all"])["channels"], serde_json::json!([]), "there is none any more");
+    listener.run(&["--json", "renew"]).failed(2);
+    listener.run(&["--json", "renew", "https://elsewhere.example"]).failed(2);
 }

@@ -78,6 +78,11 @@ impl Lineage {
         alloy::primitives::keccak256(preimage.concat())
     }
 
+    /// The salt of the channel that takes the place of a retired one.
+    pub(super) fn next_salt(&self, salt: B256) -> B256 {
+        alloy::primitives::keccak256([self.seed, salt].concat())
+    }
+
     /// The next epoch. Draws a new seed unless the file beside the store agrees; says whether it did.
     pub(super) fn advance(&self, file: &EpochFile) -> Result<(Self, bool), StoreError> {
         let witness = file.read();

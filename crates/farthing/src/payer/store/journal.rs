@@ -119,17 +119,22 @@ pub(super) fn promise(
     write(transaction, intent, channel, cumulative_amount).map(Ok)
 }
 
-/// This store's channel with a payee at a site. A retired one is never found again: it has another salt.
+/// This store's channel with a payee at a site: the first of its salts whose channel is not retired.
 fn channel_for(transaction: &WriteTransaction, lineage: &Lineage, intent: &Intent) -> Result<PaidChannel, StoreError> {
     let Intent { deployment, account, payee, .. } = intent;
-    let channel = Channel {
+    let mut channel = Channel {
         payer: account.payer,
         payee: *payee,
         token: account.token,
         salt: lineage.salt(deployment, &intent.origin, *payee, account.token),
         authorized_signer: account.authorized_signer,
     };
-    Ok(tables::channel(transaction, channel.id(deployment))?.unwrap_or_else(|| PaidChannel {
+    let mut known = tables::channel(transaction, channel.id(deployment))?;
+    while known.as_ref().is_some_and(|known| known.retired) {
+        channel.salt = lineage.next_salt(channel.salt);
+        known = tables::channel(transaction, channel.id(deployment))?;
+    }
+    Ok(known.unwrap_or_else(|| PaidChannel {
         deployment: *deployment,
         channel,
         origin: intent.origin.clone(),

@@ -170,6 +170,17 @@ impl PayerStore {
         .await
     }
 
+    /// Retires one channel: the next purchase from its site begins a new one. For a payee that counts more as spent than
+    /// this store promised, and so refuses every voucher that this store would sign. What is reserved in the old channel
+    /// has to be taken back. Says whether the channel was in use.
+    ///
+    /// # Errors
+    ///
+    /// If this store has no such channel, or can't be written.
+    pub async fn renew_channel(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.write(move |transaction| tables::retire_channel(transaction, channel)).await
+    }
+
     /// Gives up a promise that will never be answered, as if the payee had refused it: its amount is signed again by the
     /// next purchase, and counts until then. A promise that was kept, or refused, stays as it is.
     ///

@@ -128,6 +128,14 @@ pub(super) fn retire_channels(transaction: &WriteTransaction) -> Result<(), Stor
     Ok(())
 }
 
+/// Says whether the channel was in use.
+pub(super) fn retire_channel(transaction: &WriteTransaction, id: ChannelId) -> Result<bool, StoreError> {
+    let record = channel(transaction, id)?.ok_or(StoreError::UnknownChannel(id))?;
+    let was_in_use = !record.retired;
+    save_channel(transaction, &PaidChannel { retired: true, ..record })?;
+    Ok(was_in_use)
+}
+
 pub(super) fn record_reservation(
     transaction: &WriteTransaction,
     id: ChannelId,

@@ -3,7 +3,7 @@
 use super::peer::{Peer, Reply, Shop, cents};
 use super::{Home, plenty, refused_with};
 use farthing::core::wire::{Problem, ProblemType};
-use farthing::core::{Address, Deployment};
+use farthing::core::{Address, B256, ChannelId, Deployment};
 use farthing::payer::{HttpOptions, PayerError, PromiseState, Trust};
 use std::time::Duration;
 
@@ -97,6 +97,75 @@ async fn silence_leaves_the_promise_and_a_retry_sends_the_very_same_voucher() {
     let options = farthing::payer::FetchOptions { buy_again: true, ..Default::default() };
     payer.fetch_with(&peer.url("/a"), &options).await.expect("buys");
     assert_eq!(peer.sales().len(), 3);
+}
+
+/// Buys at ten cents from a shop whose answer is lost, and which asks for thirty ever after.
+async fn lost_before_the_price_rose(home: &Home, peer: &Peer, path: &str) {
+    peer.lock().shop.prices.insert(path.to_owned(), cents(10));
+    peer.twist(|shop, seen| {
+        seen.credential.as_ref()?;
+        let _ = shop.answer(seen);
+        Some(Reply::status(502))
+    });
+    let error = home.payer().await.fetch(&peer.url(path)).await.expect_err("no answer");
+    assert!(matches!(error, PayerError::Unanswered { .. }), "{error}");
+    peer.untwist();
+    peer.lock().shop.prices.insert(path.to_owned(), cents(30));
+}
+
+#[tokio::test]
+async fn a_price_that_rose_after_a_lost_answer_is_not_paid() {
+    let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
+    lost_before_the_price_rose(&home, &peer, "/a").await;
+    // No challenge is remembered, so the payer learns of the new price first, and sends the old voucher all the same.
+    let bought = home.payer().await.fetch(&peer.url("/a")).await.expect("it is paid for");
+    assert_eq!((bought.paid_now, bought.receipt.expect("a receipt").receipt.price), (cents(10), cents(10)));
+    // Now one is.
+    lost_before_the_price_rose(&home, &peer, "/b").await;
+    assert_eq!(home.payer().await.fetch(&peer.url("/b")).await.expect("it is paid for").paid_now, cents(10));
+    let vouchers = peer.vouchers();
+    assert_eq!((&vouchers[0], &vouchers[2]), (&vouchers[1], &vouchers[3]), "the very same vouchers");
+    assert_eq!((vouchers.len(), peer.sales().len(), peer.redeemable()), (4, 2, cents(20)));
+}
+
+// The payee charged and says that it did not, or it charged for what this store does not know of.
+#[tokio::test]
+async fn a_channel_whose_payee_counts_more_is_left_for_a_new_one() {
+    let (home, peer, other) = (Home::new(), Peer::honest(Shop::new()).await, Peer::honest(Shop::new()).await);
+    let payer = home.payer().await;
+    payer.fetch(&other.url("/a")).await.expect("buys");
+    lost_before_the_price_rose(&home, &peer, "/a").await;
+    peer.twist(|shop, seen| {
+        // It looks at today's price before it looks for what was charged.
+        let agreed = seen.credential.as_ref()?.payload.amount?;
+        let dearer = agreed < shop.price(seen.path());
+        dearer.then(|| shop.asks(seen.path(), cents(30), &Problem::new(ProblemType::PaymentInsufficient, "it rose")))
+    });
+    peer.lock().shop.prices.insert("/b".to_owned(), cents(5));
+    for path in ["/a", "/b", "/b"] {
+        let error = payer.fetch(&peer.url(path)).await.expect_err("worth nothing to the payee");
+        assert_eq!(refused_with(&error), Some(ProblemType::DeltaTooSmall), "{error}");
+    }
+    let store = home.store().await;
+    let live = async |origin: &str| {
+        let channels = store.channels().await.expect("reads");
+        let mut live = channels.into_iter().filter(|channel| channel.origin == origin && !channel.retired);
+        live.next().map(|channel| channel.channel.id(&channel.deployment))
+    };
+    let (old, untouched) = (live(&peer.origin).await.expect("one"), live(&other.origin).await.expect("one"));
+    assert!(store.renew_channel(old).await.expect("renews"));
+    assert!(!store.renew_channel(old).await.expect("renews"), "it is left already");
+    assert!(store.renew_channel(ChannelId(B256::ZERO)).await.is_err(), "there is no such channel");
+    assert_eq!(payer.fetch(&peer.url("/b")).await.expect("buys").paid_now, cents(5));
+    assert_eq!(payer.fetch(&peer.url("/a")).await.expect("buys").paid_now, cents(30));
+    payer.fetch(&other.url("/b")).await.expect("buys");
+    let new = live(&peer.origin).await.expect("one");
+    assert_ne!(new, old);
+    assert_eq!(live(&other.origin).await, Some(untouched), "no other channel is left");
+    // And once more: a channel that was left is never come back to.
+    assert!(store.renew_channel(new).await.expect("renews"));
+    payer.fetch(&peer.url("/c")).await.expect("buys");
+    assert!(![Some(old), Some(new)].contains(&live(&peer.origin).await));
 }
 
 #[tokio::test]
