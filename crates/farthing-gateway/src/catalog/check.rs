@@ -49,8 +49,13 @@ pub enum CatalogFault {
         length: u64,
     },
     /// Not TOML, an unknown key, or a missing one.
-    #[error("{0}")]
-    Syntax(#[source] Box<toml::de::Error>),
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// Where, counted from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
     /// A path that clients could write in two ways, or that is none.
     #[error("the path {path:?} must begin with / and hold only a-z, A-Z, 0-9 and - . _ ~ /, without //, . or .. parts")]
     Path {
@@ -193,7 +198,10 @@ fn read(folder: &Path, file: &Path) -> Result<(CatalogFile, PathBuf), CatalogFau
         return Err(CatalogFault::TooLong { length });
     }
     let written = std::fs::read_to_string(file).map_err(CatalogFault::Unreadable)?;
-    let written = toml::from_str(&written).map_err(|error| CatalogFault::Syntax(Box::new(error)))?;
+    let written = toml::from_str(&written).map_err(|error| {
+        let before = error.span().and_then(|span| written.get(..span.start)).unwrap_or_default();
+        CatalogFault::Syntax { line: before.matches('\n').count().saturating_add(1), message: error.message().to_owned() }
+    })?;
     let folder = folder.canonicalize().map_err(CatalogFault::Unreadable)?;
     Ok((written, folder))
 }

@@ -156,3 +156,13 @@ fn a_folder_without_a_catalog_says_so() {
     let error = Catalog::load(folder.path(), &dollar()).expect_err("nothing there");
     assert!(matches!(error.fault, CatalogFault::Unreadable(_)), "{error}");
 }
+
+#[test]
+fn a_mistyped_key_is_named_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalog = "name = \"Shop\"\n\n[[item]]\npath = \"/a\"\npirce = \"$1\"\n";
+    std::fs::write(folder.path().join("catalog.toml"), catalog).expect("writes");
+    let error = Catalog::load(folder.path(), &dollar()).expect_err("mistyped").to_string();
+    assert!(error.contains("line 5: unknown field `pirce`"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
