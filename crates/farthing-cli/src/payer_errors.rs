@@ -64,6 +64,8 @@ impl From<PayerError> for Failure {
             PayerError::MethodUnsupported { .. } | PayerError::Malformed(_) | PayerError::NotAPrice { .. } => {
                 failure(Code::Creator).hint("nothing was paid; the site does not ask as farthing does")
             }
+            PayerError::WrongRealm { .. } => failure(Code::Creator)
+                .hint("nothing was paid; if the site is behind a proxy, its creator has to name it with serve --realm"),
             PayerError::UntrustedEscrow { .. } => failure(Code::Policy)
                 .hint("nothing was paid; if you know that contract, name it with --escrow (FARTHING_ESCROW)"),
             PayerError::ExitDelayTooLong { .. } => failure(Code::Policy).hint("nothing was paid"),

@@ -57,6 +57,14 @@ pub enum PayerError {
     /// The challenge can't be read.
     #[error("the challenge can't be read: {0}")]
     Malformed(#[from] WireError),
+    /// The challenge is another site's: whoever passed it on would get that site's item for this voucher.
+    #[error("{url} asks with the challenge of another site, {realm:?}")]
+    WrongRealm {
+        /// What was requested.
+        url: String,
+        /// The host and port that the challenge is for.
+        realm: String,
+    },
     /// The challenge asks for something that is no price of an item.
     #[error("the challenge asks for {amount} per {unit_type:?}, which is no price of an item")]
     NotAPrice {

@@ -4,8 +4,10 @@ use super::error::PayerError;
 use super::policy::{KnownToken, Policy};
 use super::request::ItemRequest;
 use super::store::{CachedOffer, Promise};
+use farthing_core::text::harmless;
 use farthing_core::wire::{Challenge, Listing, SessionRequest, WireError};
 use farthing_core::{Amount, Timestamp};
+use url::Url;
 
 /// What the price of an item is for.
 const UNIT_ITEM: &str = "item";
@@ -16,6 +18,12 @@ const EXPIRY_MARGIN: u64 = 5;
 /// The longest challenge that is answered, in bytes: the answer repeats it in base64 and must still be a header that
 /// the scheme takes.
 const CHALLENGE_MAX: usize = 4_096;
+
+/// Ports that a URL or a realm leaves out, with and without TLS.
+const DEFAULT_PORTS: [u16; 2] = [80, 443];
+
+/// How much of another site's realm is repeated, in characters.
+const REALM_MAX: usize = 260;
 
 /// A challenge, read, with the price that would be agreed to.
 #[derive(Clone, Debug)]
@@ -31,11 +39,15 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// Reads a challenge.
+    /// Reads a challenge, of whatever kind, of the site that was asked.
     pub(super) fn new(challenge: Challenge, request: &ItemRequest) -> Result<Self, PayerError> {
         let length = challenge.to_header().len();
         if length > CHALLENGE_MAX {
             return Err(WireError::TooLong { length }.into());
+        }
+        if !is_realm_of(&challenge.realm, &request.url) {
+            let realm = harmless(&challenge.realm).chars().take(REALM_MAX).collect();
+            return Err(PayerError::WrongRealm { url: request.url.to_string(), realm });
         }
         let session = challenge.session_request()?;
         let price = request.tip.unwrap_or(session.amount);
@@ -109,8 +121,59 @@ impl Offer {
     }
 }
 
+/// Whether a challenge's realm is the host and port of a URL. Default ports are the same as none, as in a gateway's realm,
+/// which does not know whether there is TLS in front of it.
+fn is_realm_of(realm: &str, url: &Url) -> bool {
+    // Read as the URL was, so that one host has one name: lower case, punycode, the short form of an address.
+    let is_authority = !realm.contains(['/', '\\', '?', '#', '@']);
+    let read = Url::parse(&format!("{}://{realm}/", url.scheme())).ok().filter(|_| is_authority);
+    let port = |url: &Url| url.port().filter(|port| !DEFAULT_PORTS.contains(port));
+    read.is_some_and(|read| read.host() == url.host() && port(&read) == port(url))
+}
+
 fn cached_challenge(cached: &CachedOffer, now: Timestamp) -> Option<Challenge> {
     let challenge: Challenge = serde_json::from_str(&cached.challenge).ok()?;
     let expires = challenge.expires_at().ok()??;
     (expires > now.plus_seconds(EXPIRY_MARGIN)).then_some(challenge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realm_is_the_host_and_port_of_the_url() {
+        for (realm, url) in [
+            ("music.example", "https://music.example/a"),
+            ("Music.Example", "https://music.example/a"),
+            ("music.example:443", "https://music.example/a"),
+            ("music.example", "https://music.example:443/a"),
+            ("music.example:80", "http://music.example/a"),
+            ("music.example:8402", "https://MUSIC.example:8402/a"),
+            ("localhost:8402", "http://localhost:8402/a"),
+            ("[::1]:8402", "http://[::1]:8402/a"),
+            ("[0:0::1]", "http://[::1]/a"),
+            ("127.0.0.1:8402", "http://127.0.0.1:8402/a"),
+            ("b\u{fc}cher.example", "https://xn--bcher-kva.example/"),
+        ] {
+            assert!(is_realm_of(realm, &Url::parse(url).expect("a URL")), "{realm} {url}");
+        }
+        for (realm, url) in [
+            ("dear.example", "https://music.example/a"),
+            ("music.example:8403", "https://music.example:8402/a"),
+            ("music.example", "https://music.example:8402/a"),
+            ("music.example:8402", "https://music.example/a"),
+            ("music.example.evil.example", "https://music.example/a"),
+            ("evil.music.example", "https://music.example/a"),
+            ("dear.example@music.example", "https://music.example/a"),
+            ("music.example/dear", "https://music.example/dear"),
+            ("music.example?", "https://music.example/a"),
+            ("/music.example", "https://music.example/a"),
+            ("https://music.example", "https://music.example/a"),
+            ("localhost:8402", "http://127.0.0.1:8402/a"),
+            ("", "https://music.example/a"),
+        ] {
+            assert!(!is_realm_of(realm, &Url::parse(url).expect("a URL")), "{realm} {url}");
+        }
+    }
 }

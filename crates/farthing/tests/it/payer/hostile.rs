@@ -317,6 +317,45 @@ async fn headers_and_problems_of_any_size_are_bounded() {
     assert_eq!(peer.redeemable(), cents(50));
 }
 
+// A relayed challenge would make the voucher pay for an item of the other site.
+#[tokio::test]
+async fn another_sites_challenge_is_not_paid() {
+    let (home, victim) = (Home::new(), Peer::honest(Shop::new()).await);
+    let payer = home.payer().await;
+    let relayed = victim.lock().shop.asks("/dear", cents(50), &unpaid());
+    let peer = Peer::twisted(Shop::new(), move |_, seen| (seen.path() == "/relayed").then(|| relayed.clone())).await;
+    let error = payer.fetch(&peer.url("/relayed")).await.expect_err("another site's");
+    let there = victim.origin.trim_start_matches("http://");
+    assert!(matches!(&error, PayerError::WrongRealm { realm, .. } if realm == there), "{error}");
+    assert!(error.to_string().contains(there), "{error}");
+    assert!(peer.vouchers().is_empty() && home.store().await.history().await.expect("reads").is_empty());
+    // A voucher that was promised is not sent under it either.
+    peer.twist(|_, seen| seen.credential.is_some().then(|| Reply::status(500)));
+    payer.fetch(&peer.url("/a")).await.expect_err("no answer");
+    let relayed = {
+        let mut shop = victim.lock();
+        shop.shop.payee = peer.lock().shop.payee.clone();
+        shop.shop.asks("/dear", cents(50), &unpaid())
+    };
+    peer.twist(move |_, _| Some(relayed.clone()));
+    let error = payer.fetch(&peer.url("/a")).await.expect_err("another site's");
+    assert!(matches!(error, PayerError::WrongRealm { .. }), "{error}");
+    assert_eq!(peer.vouchers().len(), 1);
+    // Control: under its own it is.
+    peer.untwist();
+    payer.fetch(&peer.url("/a")).await.expect("buys");
+}
+
+#[tokio::test]
+async fn a_site_may_be_known_by_any_case_of_its_name() {
+    let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
+    let port = peer.origin.rsplit(':').next().expect("a port").to_owned();
+    peer.lock().shop.realm = format!("LocalHost:{port}");
+    home.payer().await.fetch(&format!("http://localhost:{port}/a")).await.expect("buys");
+    let error = home.payer().await.fetch(&peer.url("/b")).await.expect_err("127.0.0.1 is another name");
+    assert!(matches!(error, PayerError::WrongRealm { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_price_of_nothing_is_no_price() {
     let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);

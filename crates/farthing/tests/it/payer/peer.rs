@@ -91,6 +91,8 @@ pub(super) struct Shop {
     pub(super) payee: PrivateKeySigner,
     pub(super) secret: ChallengeSecret,
     pub(super) challenge_seconds: u64,
+    /// The host and port of its challenges: its own, once it runs.
+    pub(super) realm: String,
     pub(super) details: MethodDetails,
     pub(super) currency: Address,
     pub(super) suggested_deposit: Option<Amount>,
@@ -120,6 +122,7 @@ impl Shop {
             payee: PrivateKeySigner::random(),
             secret: ChallengeSecret::new(b"a secret of thirty-two bytes or more".to_vec()).expect("long enough"),
             challenge_seconds: 300,
+            realm: String::new(),
             details,
             currency: token.address,
             suggested_deposit: None,
@@ -153,7 +156,7 @@ impl Shop {
 
     pub(super) fn challenge(&self, session: &SessionRequest) -> String {
         let expires = farthing::clock::now().plus_seconds(self.challenge_seconds);
-        Challenge::issue(&self.secret, "shop", session, expires, None).expect("issues").to_header()
+        Challenge::issue(&self.secret, &self.realm, session, expires, None).expect("issues").to_header()
     }
 
     /// A 402 that asks for a price.
@@ -322,9 +325,10 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    pub(super) async fn honest(shop: Shop) -> Self {
+    pub(super) async fn honest(mut shop: Shop) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let origin = format!("http://{}", listener.local_addr().expect("has an address"));
+        shop.realm = listener.local_addr().expect("has an address").to_string();
+        let origin = format!("http://{}", shop.realm);
         let inner = Arc::new(Mutex::new(Inner { shop, seen: Vec::new(), twist: None }));
         let app = Router::new().fallback(serve).with_state(inner.clone());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") });
