@@ -10,9 +10,14 @@ use farthing::core::text::harmless;
 use farthing::core::wire::SignedReceipt;
 use farthing::payer::Purchase;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The longest answer to a tip that is read, in bytes.
 const ANSWER_MAX: usize = 64 << 10;
+
+/// How long that may take altogether.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Give a creator a tip, with a message if you like
 ///
@@ -70,7 +75,8 @@ pub(super) async fn run(context: &Context, command: &Tip) -> Result<(), Failure>
     if let Some(error) = receipt_error {
         context.output.note(format!("note: {error}; the tip was given all the same"));
     }
-    let thanks = read_answer(body).await.thanks.map(|thanks| harmless(&thanks));
+    let answer = timeout(ANSWER_WITHIN, read_answer(body)).await.unwrap_or_default();
+    let thanks = answer.thanks.map(|thanks| harmless(&thanks));
     let given = Given { url: command.url.clone(), amount, thanks, receipt, transactions: transactions(&purse.mined) };
     context.output.result(&given, || {
         let thanks = given.thanks.as_deref().unwrap_or_default();

@@ -265,7 +265,7 @@ impl Payer {
             return self.receive(offer, promise, response, listing).await.map(Answer::Served);
         }
         let offers = read_offers(request, &response).unwrap_or_default();
-        let problem = http::problem(response).await;
+        let problem = self.http.problem(response).await;
         if !is_refusal(status, &problem) {
             return Err(PayerError::Unanswered { url: url(), status: status.as_u16() });
         }

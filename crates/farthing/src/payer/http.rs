@@ -10,6 +10,7 @@ use reqwest::header::{
 use reqwest::{Client, Response, redirect};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::timeout;
 use url::Url;
 
 /// The most challenges of one response that are looked at.
@@ -36,6 +37,8 @@ pub struct HttpOptions {
     pub read_timeout: Duration,
     /// How long a listing may take altogether.
     pub listing_timeout: Duration,
+    /// How long the body of a refusal may take altogether; after that it is one without a reason.
+    pub problem_timeout: Duration,
     /// What the client calls itself.
     pub user_agent: String,
 }
@@ -46,6 +49,7 @@ impl Default for HttpOptions {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             listing_timeout: Duration::from_secs(3),
+            problem_timeout: Duration::from_secs(10),
             user_agent: concat!("farthing/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -55,6 +59,7 @@ impl Default for HttpOptions {
 pub(super) struct Http {
     client: Client,
     listing_timeout: Duration,
+    problem_timeout: Duration,
 }
 
 impl Http {
@@ -69,7 +74,8 @@ impl Http {
             .user_agent(options.user_agent.clone())
             .build()
             .map_err(PayerError::Client)?;
-        Ok(Self { client, listing_timeout: options.listing_timeout })
+        let HttpOptions { listing_timeout, problem_timeout, .. } = *options;
+        Ok(Self { client, listing_timeout, problem_timeout })
     }
 
     /// Sends a request; the voucher, if any, in its header and nowhere else.
@@ -101,6 +107,25 @@ impl Http {
         let response = request.send().await.ok().filter(|response| response.status().is_success())?;
         let bytes = read_at_most(response, LISTING_MAX).await?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Why a request was refused. An answer that gives no reason, or not in time, is one too.
+    pub(super) async fn problem(&self, response: Response) -> Problem {
+        let status = response.status();
+        // The read timeout alone would let a byte every now and then hold the client for days.
+        let bytes = timeout(self.problem_timeout, read_at_most(response, PROBLEM_MAX)).await.ok().flatten();
+        let parsed = bytes.and_then(|bytes| serde_json::from_slice::<Problem>(&bytes).ok());
+        let mut problem = parsed.unwrap_or_else(|| Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Refused").to_owned(),
+            status: status.as_u16(),
+            detail: String::new(),
+            figures: BTreeMap::new(),
+        });
+        problem.kind = printable(&problem.kind);
+        problem.title = printable(&problem.title);
+        problem.detail = printable(&problem.detail);
+        problem
     }
 }
 
@@ -145,24 +170,6 @@ pub(super) fn receipt(headers: &HeaderMap) -> Option<&str> {
 /// Where a redirect leads.
 pub(super) fn location(request: &ItemRequest, headers: &HeaderMap) -> Option<Url> {
     request.url.join(headers.get(LOCATION)?.to_str().ok()?).ok()
-}
-
-/// Why a request was refused. An answer that gives no reason is one too.
-pub(super) async fn problem(response: Response) -> Problem {
-    let status = response.status();
-    let bytes = read_at_most(response, PROBLEM_MAX).await;
-    let parsed = bytes.and_then(|bytes| serde_json::from_slice::<Problem>(&bytes).ok());
-    let mut problem = parsed.unwrap_or_else(|| Problem {
-        kind: "about:blank".to_owned(),
-        title: status.canonical_reason().unwrap_or("Refused").to_owned(),
-        status: status.as_u16(),
-        detail: String::new(),
-        figures: BTreeMap::new(),
-    });
-    problem.kind = printable(&problem.kind);
-    problem.title = printable(&problem.title);
-    problem.detail = printable(&problem.detail);
-    problem
 }
 
 /// What a site says is shown to people: without control characters it can't rewrite their terminal.

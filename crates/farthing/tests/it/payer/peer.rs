@@ -20,6 +20,7 @@ use farthing::core::{Address, Amount, Channel, ChannelId, Deployment, Token, Vou
 use farthing::signer::SignerSync;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(super) const CENT: u128 = 10_000;
 
@@ -404,6 +405,33 @@ impl Peer {
         }
         panic!("no voucher came");
     }
+}
+
+/// A server that begins every answer as it is told, and never ends it: a byte comes now and then.
+pub(super) async fn dripping(answer: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let realm = listener.local_addr().expect("has an address").to_string();
+    let origin = format!("http://{realm}");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = String::new();
+            while !request.ends_with("\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).await.is_err() {
+                    break;
+                }
+                request.push(char::from(byte[0]));
+            }
+            let head = answer(&realm, &request.to_lowercase());
+            tokio::spawn(async move {
+                let _ = stream.write_all(head.as_bytes()).await;
+                while stream.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            });
+        }
+    });
+    origin
 }
 
 async fn serve(

@@ -1,7 +1,8 @@
 //! Refusals and silence: what is tried again, what is not, and what a refusal leaves behind.
 
-use super::peer::{Peer, Reply, Shop, cents};
+use super::peer::{Peer, Reply, Shop, cents, dripping};
 use super::{Home, plenty, refused_with};
+use farthing::core::wire::listing::LISTING_PATH;
 use farthing::core::wire::{Problem, ProblemType};
 use farthing::core::{Address, B256, ChannelId, Deployment};
 use farthing::payer::{HttpOptions, PayerError, PromiseState, Trust};
@@ -166,6 +167,32 @@ async fn a_channel_whose_payee_counts_more_is_left_for_a_new_one() {
     assert!(store.renew_channel(new).await.expect("renews"));
     payer.fetch(&peer.url("/c")).await.expect("buys");
     assert!(![Some(old), Some(new)].contains(&live(&peer.origin).await));
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_is_not_waited_for() {
+    let home = Home::new();
+    let origin = dripping(|realm, request| {
+        let mut shop = Shop::new();
+        shop.realm = realm.to_owned();
+        let challenge = shop.challenge(&shop.session("/a", cents(50)));
+        match (request.contains(LISTING_PATH), request.contains("authorization:")) {
+            (true, _) => "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{".to_owned(),
+            (_, true) => "HTTP/1.1 403 Forbidden\r\ncontent-length: 16000\r\n\r\n{".to_owned(),
+            _ => format!("HTTP/1.1 402 Payment Required\r\nwww-authenticate: {challenge}\r\n\r\n"),
+        }
+    })
+    .await;
+    let brief = Duration::from_millis(300);
+    let http = HttpOptions { problem_timeout: brief, listing_timeout: brief, ..HttpOptions::default() };
+    let payer = home.payer_with(|options| options.http = http).await;
+    let started = std::time::Instant::now();
+    assert_eq!(payer.listing(&origin).await.expect("is asked"), None);
+    let error = payer.fetch(&format!("{origin}/a")).await.expect_err("no item");
+    // What it would have said, nobody knows: the promise stands.
+    assert!(matches!(error, PayerError::Unanswered { status: 403, .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!(HttpOptions::default().problem_timeout, Duration::from_secs(10));
 }
 
 #[tokio::test]
