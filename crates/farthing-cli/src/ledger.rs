@@ -10,7 +10,7 @@ use farthing::core::ledger::CreditTerms;
 use farthing::core::{Amount, ChannelId, Token};
 use farthing::escrow::Escrow;
 use farthing::payee::earnings::{Earnings, earnings};
-use farthing::payee::redeemer::{RedeemError, Redeemed, Redeemer};
+use farthing::payee::redeemer::{RedeemError, Redeemed, Redeemer, Skipped};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, StoreError};
 use farthing_gateway::admin::{self, AdminError, SOCKET_FILE};
 use serde::de::DeserializeOwned;
@@ -84,6 +84,8 @@ pub(crate) struct EarningsReport {
 pub(crate) struct RedeemReport {
     pub(crate) token: Token,
     pub(crate) transactions: Vec<Value>,
+    /// The channels that were left out, each with the reason.
+    pub(crate) skipped: Vec<String>,
 }
 
 impl DataFolder {
@@ -204,10 +206,15 @@ pub(crate) fn report(store: &dyn farthing::payee::PayeeStore, token: &Token) -> 
 }
 
 /// Transactions as they are shown.
-pub(crate) fn redeem_report(token: &Token, redeemed: &[Redeemed]) -> Result<RedeemReport, Failure> {
+pub(crate) fn redeem_report(
+    token: &Token,
+    redeemed: &[Redeemed],
+    skipped: &[Skipped],
+) -> Result<RedeemReport, Failure> {
     let transactions = redeemed.iter().map(serde_json::to_value).collect::<Result<_, _>>();
     let transactions = transactions.map_err(|error| Failure::new(Code::Unexpected, error))?;
-    Ok(RedeemReport { token: token.clone(), transactions })
+    let skipped = skipped.iter().map(|skipped| format!("channel {}: {}", skipped.channel_id, skipped.error)).collect();
+    Ok(RedeemReport { token: token.clone(), transactions, skipped })
 }
 
 impl From<StoreError> for Failure {

@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, command: &Close) -> Result<(), Failur
         Some(report) => report,
         None => {
             let (record, redeemer) = data.redeemer(context).await?;
-            redeem_report(&record.token, &[redeemer.close(channel_id).await?])?
+            redeem_report(&record.token, &[redeemer.close(channel_id).await?], &[])?
         }
     };
     drop(waiting);

@@ -6,6 +6,7 @@ use crate::ledger::{AdminRequest, LedgerPlace, RedeemReport, redeem_report};
 use crate::progress::waiting;
 use clap::Args;
 use farthing::core::{Amount, B256};
+use farthing::payee::redeemer::Redemptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -59,10 +60,14 @@ pub(super) async fn run(context: &Context, command: &Redeem) -> Result<(), Failu
         Some(report) => report,
         None => {
             let (record, redeemer) = data.redeemer(context).await?;
-            redeem_report(&record.token, &redeemer.redeem().await?)?
+            let Redemptions { done, skipped } = redeemer.redeem().await?;
+            redeem_report(&record.token, &done, &skipped)?
         }
     };
     drop(waiting);
+    for skipped in &report.skipped {
+        context.output.note(format!("skipped {skipped}"));
+    }
     let shown = Shown::all(&report)?;
     let paid = Amount::saturating_sum(shown.iter().map(|shown| shown.paid));
     let vouchers = shown.iter().map(|shown| shown.vouchers).sum();

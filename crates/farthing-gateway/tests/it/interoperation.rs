@@ -87,6 +87,6 @@ async fn a_voucher_signed_by_cast_buys_a_song_and_is_redeemed() {
     assert_eq!(answer.body, song());
 
     let redeemed = Redeemer::new(payee, fixture.escrow(Fixture::payee()).await).redeem().await.expect("redeems");
-    assert_eq!(redeemed[0].paid, PRICE);
+    assert_eq!(redeemed.done[0].paid, PRICE);
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, PRICE);
 }

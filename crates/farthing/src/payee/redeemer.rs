@@ -18,6 +18,9 @@ use tokio::sync::Mutex;
 /// The most vouchers in one transaction: about a third of the gas that one transaction may use (EIP-7825).
 const BATCH_MAX: usize = 500;
 
+/// After this many channels in a row without an answer it is the chain that is silent.
+const SILENT_MAX: usize = 3;
+
 /// Thrown when vouchers can't be redeemed. What was sent is on record.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +65,33 @@ pub struct Due {
     pub amount: Amount,
     /// What it would pay if the money behind it were there.
     pub owed: Amount,
+}
+
+/// A channel that was left out, and why. The others are not held up by it.
+#[derive(Debug)]
+pub struct Skipped {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// What is wrong with it.
+    pub error: RedeemError,
+}
+
+/// What is due, and of which channels that could not be said.
+#[derive(Debug, Default)]
+pub struct DueList {
+    /// The most valuable first.
+    pub due: Vec<Due>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What a redemption of many channels did.
+#[derive(Debug, Default)]
+pub struct Redemptions {
+    /// The transactions, in the order sent.
+    pub done: Vec<Redeemed>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
 }
 
 /// What one transaction did.
@@ -119,20 +149,45 @@ impl Redeemer {
         Self { payee, escrow, turns: Arc::default() }
     }
 
-    /// The voucher to redeem of each channel and what it would pay now, the most valuable first.
+    /// The voucher to redeem of each channel and what it would pay now. A channel that is damaged, or that the chain
+    /// fails at, is skipped.
     ///
     /// # Errors
     ///
-    /// If the chain does not answer, or the ledger can't be read or is damaged.
-    pub async fn due(&self) -> Result<Vec<Due>, RedeemError> {
-        let mut all = Vec::new();
-        for (channel_id, books) in self.payee.store().all_books()? {
-            if let Some(due) = self.due_of(channel_id, &books.channel, false).await? {
-                all.push(due);
+    /// If the chain does not answer again and again, or the ledger can't be read.
+    pub async fn due(&self) -> Result<DueList, RedeemError> {
+        self.due_among(None).await
+    }
+
+    /// The same of some channels only, or of all.
+    async fn due_among(&self, some: Option<&[ChannelId]>) -> Result<DueList, RedeemError> {
+        let channels: Vec<(ChannelId, Result<Channel, RedeemError>)> = match some {
+            Some(ids) => ids.iter().map(|id| (*id, self.channel(*id))).collect(),
+            None => self.payee.store().all_books()?.into_iter().map(|(id, books)| (id, Ok(books.channel))).collect(),
+        };
+        let mut list = DueList::default();
+        let mut silent = 0;
+        for (channel_id, channel) in channels {
+            let due = match channel {
+                Ok(channel) => self.due_of(channel_id, &channel, false).await,
+                Err(error) => Err(error),
+            };
+            let is_silent = matches!(due, Err(RedeemError::Escrow(EscrowError::Chain(ChainError::Unreachable { .. }))));
+            silent = if is_silent { silent + 1 } else { 0 };
+            match due {
+                Ok(due) => list.due.extend(due),
+                // Each may have taken as long as a request can.
+                Err(error) if silent >= SILENT_MAX => return Err(error),
+                Err(error) => list.skipped.push(Skipped { channel_id, error }),
             }
         }
-        all.sort_by_key(|due| std::cmp::Reverse(due.amount));
-        Ok(all)
+        list.due.sort_by_key(|due| std::cmp::Reverse(due.amount));
+        Ok(list)
+    }
+
+    fn channel(&self, channel_id: ChannelId) -> Result<Channel, RedeemError> {
+        let books = self.payee.store().books(channel_id)?;
+        Ok(books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel)
     }
 
     async fn due_of(&self, channel_id: ChannelId, channel: &Channel, closes: bool) -> Result<Option<Due>, RedeemError> {
@@ -151,6 +206,8 @@ impl Redeemer {
         let voucher = charge
             .voucher(channel, self.payee.domain())
             .map_err(|reason| RedeemError::Damaged { channel_id, reason })?;
+        // One that no row has room for would fail a whole batch.
+        farthing_core::batch::pack_rows([&voucher]).map_err(EscrowError::from)?;
         // Redeemed at the head but not final yet: on its way, not to be sent twice.
         let owed = charge.cumulative_amount.saturating_sub(funds.channel.redeemed);
         let amount = owed.min(funds.channel.reserved.saturating_add(funds.account_balance));
@@ -160,27 +217,54 @@ impl Redeemer {
     /// Redeems the highest voucher that is due of every channel. One transaction for up to 500 channels.
     ///
     /// Channels of one account share its balance; what one takes first, another lacks, and the escrow keeps it owed.
+    /// What [`Redeemer::due`] skips is left out.
     ///
     /// # Errors
     ///
-    /// If a transaction fails or the chain does not answer. What was sent before stays sent.
+    /// If a transaction fails, the chain does not answer, or there is nothing but what was skipped; then the error is
+    /// the first channel's. What was sent before stays sent.
     ///
     /// # Cancel safety
     ///
     /// What was sent stays sent, and the next call finds it.
-    pub async fn redeem(&self) -> Result<Vec<Redeemed>, RedeemError> {
+    pub async fn redeem(&self) -> Result<Redemptions, RedeemError> {
+        self.redeem_among(None).await
+    }
+
+    /// The same of some channels only: each more costs its share of gas, whether or not it is worth that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Redeemer::redeem`]. A channel that is not in the ledger is skipped.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Redeemer::redeem`].
+    pub async fn redeem_channels(&self, channels: &[ChannelId]) -> Result<Redemptions, RedeemError> {
+        self.redeem_among(Some(channels)).await
+    }
+
+    async fn redeem_among(&self, some: Option<&[ChannelId]>) -> Result<Redemptions, RedeemError> {
         let _turn = self.turns.lock().await;
-        let mut done = Vec::new();
-        while self.redeem_once(&mut done).await? {}
-        Ok(done)
+        let mut redemptions = Redemptions::default();
+        while self.redeem_once(some, &mut redemptions).await? {}
+        if redemptions.done.is_empty() && !redemptions.skipped.is_empty() {
+            return Err(redemptions.skipped.swap_remove(0).error);
+        }
+        Ok(redemptions)
     }
 
     /// Returns whether an earlier attempt was mined instead of a new one: then something else is due than was thought.
-    async fn redeem_once(&self, done: &mut Vec<Redeemed>) -> Result<bool, RedeemError> {
+    async fn redeem_once(
+        &self,
+        some: Option<&[ChannelId]>,
+        redemptions: &mut Redemptions,
+    ) -> Result<bool, RedeemError> {
         // Before looking at what is due: if an earlier attempt is mined after that, this place is taken, and what it
         // paid can't be sent a second time.
         let mut turn = Some(self.reconcile().await?);
-        let due = self.due().await?;
+        let DueList { due, skipped } = self.due_among(some).await?;
+        redemptions.skipped = skipped;
         for batch in due.chunks(BATCH_MAX) {
             let turn = match turn.take() {
                 Some(turn) => turn,
@@ -191,8 +275,14 @@ impl Redeemer {
             let before = self.redeemed_at_head(&channels).await?;
             let signed = self.escrow.sign_redemption(&vouchers, turn.place).await?;
             let Settled { mut redeemed, is_rival, .. } = self.send(signed, &vouchers, false, turn.rivals).await?;
-            redeemed.paid = self.redeemed_at_head(&channels).await?.saturating_sub(before);
-            done.push(redeemed);
+            redeemed.paid = match self.redeemed_at_head(&channels).await {
+                Ok(after) => after.saturating_sub(before),
+                Err(error) => {
+                    tracing::warn!(%error, transaction = %redeemed.transaction, "mined; what it paid can't be read");
+                    Amount::saturating_sum(batch.iter().map(|due| due.amount))
+                }
+            };
+            redemptions.done.push(redeemed);
             if is_rival {
                 return Ok(true);
             }
@@ -213,8 +303,7 @@ impl Redeemer {
         if self.escrow.chain().sender() != Some(self.payee.address()) {
             return Err(RedeemError::NotPayee);
         }
-        let books = self.payee.store().books(channel_id)?;
-        let channel = books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel;
+        let channel = self.channel(channel_id)?;
         let _turn = self.turns.lock().await;
         loop {
             let turn = self.reconcile().await?;

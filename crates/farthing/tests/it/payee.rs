@@ -81,11 +81,11 @@ async fn five_items_are_paid_by_one_transaction_with_the_last_voucher() {
         assert_eq!(sale.receipt.receipt.spent, Amount::new(count * DIME));
     }
     let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
-    let redeemed = redeemer.redeem().await.unwrap();
+    let redeemed = redeemer.redeem().await.unwrap().done;
     assert_eq!(redeemed.len(), 1);
     assert_eq!((redeemed[0].vouchers, redeemed[0].paid), (1, Amount::new(5 * DIME)));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(5 * DIME));
-    assert!(redeemer.redeem().await.unwrap().is_empty(), "nothing is sent twice");
+    assert!(redeemer.redeem().await.unwrap().done.is_empty(), "nothing is sent twice");
 
     // Only a final event marks anything redeemed.
     watcher.step().await.unwrap();
@@ -120,7 +120,7 @@ async fn several_channels_are_redeemed_in_one_batch() {
         buy(&fixture, &payee, &fixture.channel(salt), "/song", DIME).await.unwrap();
     }
     let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
-    let redeemed = redeemer.redeem().await.unwrap();
+    let redeemed = redeemer.redeem().await.unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].vouchers, redeemed[0].paid), (1, 4, Amount::new(4 * DIME)));
 }
 
@@ -303,7 +303,7 @@ async fn a_restarted_ledger_has_every_voucher_and_honours_its_challenges() {
     let payee = fixture.start_payee(folder.path()).await;
     assert!(send(&payee, &item, &bought).await.unwrap().again, "the same request is not charged twice");
     let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
-    assert_eq!(redeemer.redeem().await.unwrap()[0].paid, Amount::new(DIME));
+    assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
 }
 
 #[tokio::test]
@@ -351,9 +351,9 @@ async fn a_payer_that_skips_amounts_pays_all_the_same_when_it_leaves() {
     send(&payee, &reserved, &skipping).await.unwrap();
 
     let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
-    assert!(redeemer.due().await.unwrap().is_empty(), "while the channel goes on, no more than what is due");
+    assert!(redeemer.due().await.unwrap().due.is_empty(), "while the channel goes on, no more than what is due");
     payer.request_close(&channel).await.unwrap();
-    let due = redeemer.due().await.unwrap();
+    let due = redeemer.due().await.unwrap().due;
     assert_eq!(due[0].amount, Amount::new(DIME + 1), "what it signed, and what it has beyond the debt counts later");
 }
 

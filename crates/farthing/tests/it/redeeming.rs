@@ -1,17 +1,18 @@
 //! Redemptions that don't go as planned: stuck, lost, sent twice, or with something damaged among them.
 
 use crate::payee::{DIME, buy, shop};
-use alloy::primitives::U256;
+use alloy::primitives::{U256, hex};
 use alloy::providers::Provider;
 use axum::extract::{Json, State};
 use farthing::chain::Chain;
-use farthing::core::Amount;
+use farthing::core::{Amount, ChannelId};
 use farthing::escrow::{Escrow, EscrowError};
 use farthing::local_chain::CHAIN_ID;
-use farthing::payee::redeemer::RedeemError;
+use farthing::payee::redeemer::{RedeemError, Redemptions};
 use farthing::payee::store::{Redemption, RedemptionState};
-use farthing::payee::{Payee, Redeemer, Watcher};
+use farthing::payee::{EmbeddedStore, Payee, Redeemer, StoreError, Watcher};
 use farthing_testkit::{Fixture, wait_until};
+use redb::ReadableTable;
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ async fn a_stuck_redemption_is_replaced_at_the_same_nonce_and_pays_once() {
     not_mined(redeemer.redeem().await);
     gas_gets_dearer(&chain).await;
     automine(&chain, true).await;
-    let redeemed = redeemer.redeem().await.unwrap();
+    let redeemed = redeemer.redeem().await.unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].vouchers, redeemed[0].paid), (1, 3, Amount::new(3 * DIME)));
     assert_eq!(fixture.dollars_of(payee_address).await, Amount::new(3 * DIME));
     assert_eq!(chain.transactions_of(payee_address).await.unwrap(), 1);
@@ -115,7 +116,7 @@ async fn a_stuck_redemption_is_replaced_at_the_same_nonce_and_pays_once() {
     let [stuck, replacement] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((stuck.nonce, stuck.state), (0, RedemptionState::Failed));
     assert!(replacement.nonce == 0 && is_mined(replacement), "{replacement:?}");
-    assert!(redeemer.redeem().await.unwrap().is_empty());
+    assert!(redeemer.redeem().await.unwrap().done.is_empty());
 }
 
 /// Nothing got dearer, blocks are just slow: the replacement still has to outbid what waits, or the node refuses it.
@@ -136,7 +137,7 @@ async fn each_attempt_offers_an_eighth_more() {
     }
     ask(&chain, "evm_mine", json!([])).await;
     automine(&chain, true).await;
-    assert!(redeemer.redeem().await.unwrap().is_empty(), "it was mined, and is found");
+    assert!(redeemer.redeem().await.unwrap().done.is_empty(), "it was mined, and is found");
     let (mined, failed): (Vec<_>, Vec<_>) = records(&payee).into_iter().partition(is_mined);
     assert_eq!((mined.len(), failed.len()), (1, 2));
     assert!(failed.iter().all(|record| record.state == RedemptionState::Failed));
@@ -156,12 +157,12 @@ async fn a_crash_before_sending_is_made_good() {
     assert_eq!(records(&payee)[0].state, RedemptionState::Sent);
     drop(payee);
     wait_until("the ledger is released", || async {
-        farthing::payee::EmbeddedStore::open(&folder.path().join("ledger.redb"), &fixture.identity()).is_ok()
+        EmbeddedStore::open(&folder.path().join("ledger.redb"), &fixture.identity()).is_ok()
     })
     .await;
 
     let payee = fixture.start_payee(folder.path()).await;
-    let redeemed = redeemer(&fixture, &payee, chain.clone()).await.redeem().await.unwrap();
+    let redeemed = redeemer(&fixture, &payee, chain.clone()).await.redeem().await.unwrap().done;
     assert_eq!(redeemed[0].paid, Amount::new(DIME));
     let records = records(&payee);
     assert_eq!(records.iter().map(|record| record.nonce).collect::<Vec<_>>(), [0, 0]);
@@ -178,7 +179,7 @@ async fn a_crash_after_sending_is_made_good() {
     not_mined(redeemer.redeem().await);
     ask(&chain, "evm_mine", json!([])).await;
     automine(&chain, true).await;
-    assert!(redeemer.redeem().await.unwrap().is_empty(), "nothing is due");
+    assert!(redeemer.redeem().await.unwrap().done.is_empty(), "nothing is due");
     let records = records(&payee);
     assert!(records.len() == 1 && is_mined(&records[0]), "{records:?}");
 }
@@ -191,7 +192,7 @@ async fn a_dropped_redemption_is_sent_again() {
     not_mined(redeemer.redeem().await);
     ask(&chain, "anvil_dropTransaction", json!([records(&payee)[0].hash])).await;
     automine(&chain, true).await;
-    assert_eq!(redeemer.redeem().await.unwrap()[0].paid, Amount::new(DIME));
+    assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
     let records = records(&payee);
     assert!(records[0].state == RedemptionState::Failed && is_mined(&records[1]), "{records:?}");
@@ -208,7 +209,7 @@ async fn a_redemption_whose_nonce_is_gone_has_failed() {
     automine(&chain, true).await;
     let other = farthing::token::approve_if_needed;
     other(&chain, fixture.token.address, fixture.deployment.escrow, Amount::new(1)).await.unwrap();
-    assert_eq!(redeemer.redeem().await.unwrap()[0].paid, Amount::new(DIME));
+    assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
     let records = records(&payee);
     assert_eq!((records[0].nonce, records[0].state), (0, RedemptionState::Failed));
     assert!(records[1].nonce == 1 && is_mined(&records[1]), "{records:?}");
@@ -235,7 +236,7 @@ async fn a_rival_that_is_mined_after_all_is_what_counts() {
     let second = tokio::spawn(async move { second.redeem().await });
     wait_until("the replacement was refused", || async { refused.load(Ordering::SeqCst) }).await;
     ask(&chain, "evm_mine", json!([])).await;
-    let redeemed = second.await.unwrap().unwrap();
+    let redeemed = second.await.unwrap().unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].transaction), (1, stuck));
     assert_eq!((redeemed[0].vouchers, redeemed[0].paid), (2, Amount::new(2 * DIME)));
     let records = records(&payee);
@@ -257,7 +258,7 @@ async fn clones_of_a_redeemer_take_turns() {
             async move { redeemer.redeem().await }
         })
     );
-    let sent = both.0.unwrap().unwrap().len() + both.1.unwrap().unwrap().len();
+    let sent = both.0.unwrap().unwrap().done.len() + both.1.unwrap().unwrap().done.len();
     assert_eq!((sent, records(&payee).len()), (1, 1));
     assert_eq!(chain.transactions_of(Fixture::payee().address()).await.unwrap(), 1);
 }
@@ -280,4 +281,88 @@ async fn a_close_replaces_a_stuck_redemption() {
     // Nothing is left to close, and the refusal is the contract's.
     let again = redeemer.close(channel.id(&fixture.deployment)).await;
     assert!(matches!(again, Err(RedeemError::Escrow(EscrowError::Chain(_)))), "{again:?}");
+}
+
+/// One payer leaves: what others owe is not dragged along, whatever gas it is worth.
+#[tokio::test]
+async fn only_the_channels_that_are_named_are_redeemed() {
+    let (fixture, _folder, payee, chain) = sold(3).await;
+    let redeemer = redeemer(&fixture, &payee, chain).await;
+    let ids = [1, 2].map(|salt| fixture.channel(salt).id(&fixture.deployment));
+    let Redemptions { done, skipped } = redeemer.redeem_channels(&ids).await.unwrap();
+    assert!(skipped.is_empty(), "{skipped:?}");
+    assert_eq!((done.len(), done[0].vouchers, done[0].paid), (1, 2, Amount::new(2 * DIME)));
+    let left = redeemer.due().await.unwrap().due;
+    assert_eq!(
+        left.iter().map(|due| due.voucher.voucher().channel_id).collect::<Vec<_>>(),
+        [fixture.channel(0).id(&fixture.deployment)]
+    );
+
+    assert!(redeemer.redeem_channels(&[]).await.unwrap().done.is_empty());
+    let unknown = redeemer.redeem_channels(&[ChannelId::default()]).await;
+    assert!(matches!(unknown, Err(RedeemError::UnknownChannel { .. })), "{unknown:?}");
+}
+
+type Bytes = &'static [u8];
+
+fn charge_key(fixture: &Fixture, salt: u8) -> Vec<u8> {
+    [fixture.channel(salt).id(&fixture.deployment).0.as_slice(), &DIME.to_be_bytes()].concat()
+}
+
+/// Damage is skipped and named, and what is whole is paid.
+#[tokio::test]
+async fn damaged_entries_hold_nothing_else_up() {
+    let (fixture, folder, payee, chain) = sold(4).await;
+    drop(payee);
+    let path = folder.path().join("ledger.redb");
+    wait_until("the ledger is released", || async { EmbeddedStore::open(&path, &fixture.identity()).is_ok() }).await;
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut charges = transaction.open_table(redb::TableDefinition::<Bytes, Bytes>::new("charges")).unwrap();
+        charges.insert(charge_key(&fixture, 1).as_slice(), [0xff; 3].as_slice()).unwrap();
+        // The third channel's voucher in the second one's place: well formed, and not its signature.
+        let other = charges.get(charge_key(&fixture, 3).as_slice()).unwrap().unwrap().value().to_vec();
+        charges.insert(charge_key(&fixture, 2).as_slice(), other.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let payee = fixture.start_payee(folder.path()).await;
+    let redeemer = redeemer(&fixture, &payee, chain).await;
+    let Redemptions { done, skipped } = redeemer.redeem().await.unwrap();
+    assert_eq!((done.len(), done[0].vouchers, done[0].paid), (1, 2, Amount::new(2 * DIME)));
+    assert_eq!(skipped.len(), 2, "{skipped:?}");
+    for skipped in skipped {
+        let salt = [1, 2].into_iter().find(|salt| fixture.channel(*salt).id(&fixture.deployment) == skipped.channel_id);
+        match salt.expect("one of the damaged") {
+            1 => assert!(matches!(skipped.error, RedeemError::Store(StoreError::Failed { .. })), "{skipped:?}"),
+            _ => assert!(matches!(skipped.error, RedeemError::Damaged { .. }), "{skipped:?}"),
+        }
+    }
+    // Nothing but damage is left: that is no success.
+    redeemer.redeem().await.unwrap_err();
+}
+
+/// The node fails at one channel, or at all of them.
+#[tokio::test]
+async fn a_channel_that_the_node_fails_at_holds_nothing_else_up() {
+    let (fixture, _folder, payee, _) = sold(3).await;
+    let salt = hex::encode(fixture.channel(1).salt);
+    let node = node_in_between(&fixture, move |request| {
+        let is_its = request["method"] == "eth_call" && request.to_string().contains(&salt);
+        is_its.then(|| refusal("header not found"))
+    })
+    .await;
+    let node = Chain::connect_to(&node, Some(Fixture::payee()), CHAIN_ID).await.unwrap();
+    let Redemptions { done, skipped } = redeemer(&fixture, &payee, node).await.redeem().await.unwrap();
+    assert_eq!((done.len(), done[0].vouchers, done[0].paid), (1, 2, Amount::new(2 * DIME)));
+    assert_eq!(skipped[0].channel_id, fixture.channel(1).id(&fixture.deployment));
+    assert!(skipped[0].error.to_string().contains("header not found"), "{skipped:?}");
+
+    let down =
+        node_in_between(&fixture, |request| (request["method"] == "eth_call").then(|| refusal("header not found")))
+            .await;
+    let down = Chain::connect_to(&down, Some(Fixture::payee()), CHAIN_ID).await.unwrap();
+    redeemer(&fixture, &payee, down).await.redeem().await.expect_err("nothing due is another thing");
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::{Code, Failure};
 use crate::ledger::{AdminAnswer, AdminRequest, redeem_report, report};
+use farthing::payee::redeemer::Redemptions;
 use farthing::payee::{Payee, Redeemer};
 use farthing_gateway::admin::AdminHandler;
 use serde::Serialize;
@@ -35,12 +36,12 @@ impl Admin {
         match request {
             AdminRequest::Earnings => to_json(&report(self.payee.store().as_ref(), token)?),
             AdminRequest::Redeem => {
-                let redeemed = self.redeemer.redeem().await?;
-                to_json(&redeem_report(token, &redeemed)?)
+                let Redemptions { done, skipped } = self.redeemer.redeem().await?;
+                to_json(&redeem_report(token, &done, &skipped)?)
             }
             AdminRequest::Close { channel_id } => {
                 let closed = self.redeemer.close(channel_id).await?;
-                to_json(&redeem_report(token, &[closed])?)
+                to_json(&redeem_report(token, &[closed], &[])?)
             }
         }
     }

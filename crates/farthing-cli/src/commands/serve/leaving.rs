@@ -4,6 +4,7 @@
 use farthing::chain::Chain;
 use farthing::core::{Amount, ChannelId};
 use farthing::escrow::Escrow;
+use farthing::payee::redeemer::{Redemptions, Skipped};
 use farthing::payee::{Payee, Redeemer, StoreError};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -37,15 +38,22 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Redeemer, inte
             tracing::error!("the wallet has no coin to pay for gas; send it some, or what is due loses its guarantee");
             continue;
         }
-        match redeemer.redeem().await {
-            Ok(redeemed) => {
-                for redeemed in redeemed {
+        // Only these: a payer that leaves with dust must not make everybody's dust be redeemed at the creator's cost.
+        let channels: Vec<ChannelId> = leaving.into_keys().collect();
+        match redeemer.redeem_channels(&channels).await {
+            Ok(Redemptions { done, skipped }) => {
+                for redeemed in done {
                     let (transaction, vouchers) = (redeemed.transaction, redeemed.vouchers);
                     let paid = payee.token().format(redeemed.paid);
                     tracing::info!(%transaction, vouchers, paid, gas = redeemed.gas_used, "redeemed");
                 }
-                // The views need a moment to show it.
-                not_before = Some(Instant::now() + interval * 3);
+                if skipped.is_empty() {
+                    // The views need a moment to show it.
+                    not_before = Some(Instant::now() + interval * 3);
+                }
+                for Skipped { channel_id, error } in skipped {
+                    tracing::error!(channel = %channel_id, %error, "not redeemed; trying again");
+                }
             }
             Err(error) => tracing::error!(%error, "not redeemed; trying again"),
         }
