@@ -203,7 +203,7 @@ impl Escrow {
     }
 
     /// Adds the sender's money to an account. An ERC-20 is approved first, for exactly the amount, unless it is
-    /// already; both transactions are returned.
+    /// already; all transactions are returned.
     ///
     /// # Errors
     ///

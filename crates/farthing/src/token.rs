@@ -63,7 +63,8 @@ pub async fn balance_of(chain: &Chain, token: Address, holder: Address) -> Resul
     to_amount(read(chain, token, IERC20::balanceOfCall { holder }).await?)
 }
 
-/// Lets `spender` pull `amount` from the sender, unless it may already. Returns the transaction, if one was needed.
+/// Lets `spender` pull `amount` from the sender, unless it may already. Returns the transactions that were needed: none,
+/// one, or two, because some tokens (USDT among them) change an allowance only from zero or to zero.
 ///
 /// Exactly the amount is approved, never everything: what is not approved can't be lost.
 ///
@@ -75,14 +76,22 @@ pub async fn approve_if_needed(
     token: Address,
     spender: Address,
     amount: Amount,
-) -> Result<Option<Mined>, ChainError> {
+) -> Result<Vec<Mined>, ChainError> {
     let holder = chain.sender().ok_or(ChainError::ReadOnly)?;
     let allowance = read(chain, token, IERC20::allowanceCall { holder, spender }).await?;
     let amount = U256::from(amount.base_units());
     if allowance >= amount {
-        return Ok(None);
+        return Ok(Vec::new());
     }
+    let mut transactions = Vec::new();
+    if !allowance.is_zero() {
+        transactions.push(approve(chain, token, spender, U256::ZERO).await?);
+    }
+    transactions.push(approve(chain, token, spender, amount).await?);
+    Ok(transactions)
+}
+
+async fn approve(chain: &Chain, token: Address, spender: Address, amount: U256) -> Result<Mined, ChainError> {
     let call = IERC20::approveCall { spender, amount };
-    let request = TransactionRequest::default().with_to(token).with_input(call.abi_encode());
-    chain.send(request).await.map(Some)
+    chain.send(TransactionRequest::default().with_to(token).with_input(call.abi_encode())).await
 }

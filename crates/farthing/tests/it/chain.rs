@@ -1,5 +1,8 @@
 //! The escrow's methods against a real contract, and the local chain's promise to die with its parent.
 
+use alloy::primitives::U256;
+use alloy::providers::Provider;
+use alloy::rpc::types::Filter;
 use farthing::chain::{Chain, ChainError};
 use farthing::core::{Account, Amount};
 use farthing::escrow::{self, EXIT_DELAY_DEFAULT, Escrow, EscrowError, genuine_address, is_genuine};
@@ -62,6 +65,31 @@ async fn money_goes_in_and_out_to_the_base_unit() {
 
     let refused = escrow.withdraw(&fixture.account(), Amount::new(1), payer).await.unwrap_err();
     assert_eq!(refused.to_string(), "the contract refuses: the account holds 0, less than the 1 asked for");
+}
+
+/// Some tokens, USDT among them, refuse to change an allowance that is not zero into another.
+#[tokio::test]
+async fn an_allowance_that_is_too_small_is_set_to_zero_first() {
+    let fixture = Fixture::start().await;
+    let escrow = fixture.escrow(Fixture::payer()).await;
+    let (chain, token) = (escrow.chain(), fixture.token.address);
+    let some = Amount::new(1_000_000);
+    let approved = farthing::token::approve_if_needed(chain, token, fixture.deployment.escrow, some).await.unwrap();
+    assert_eq!(approved.into_iter().count(), 1, "nothing was allowed before");
+
+    let five = Amount::new(5_000_000);
+    let transactions = escrow.deposit(&fixture.account(), five).await.unwrap();
+    let filter = Filter::new().address(token).event("Approval(address,address,uint256)").from_block(0);
+    let logs = chain.provider().get_logs(&filter).await.unwrap();
+    let amounts: Vec<U256> = logs.iter().map(|log| U256::from_be_slice(&log.data().data)).collect();
+    assert_eq!(amounts, [1_000_000, 0, 5_000_000].map(U256::from));
+    assert_eq!(transactions.len(), 3, "two approvals and the deposit");
+    assert_eq!(
+        logs.iter().map(|log| log.transaction_hash.unwrap()).skip(1).collect::<Vec<_>>(),
+        [transactions[0].hash, transactions[1].hash]
+    );
+    assert_eq!(escrow.account_balance(&fixture.account()).await.unwrap(), five);
+    assert_eq!(fixture.dollars_of(fixture.deployment.escrow).await, five);
 }
 
 #[tokio::test]
