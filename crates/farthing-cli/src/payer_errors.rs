@@ -44,7 +44,9 @@ impl From<PayerError> for Failure {
         };
         let failure = |code| Self::new(code, &error);
         match &error {
-            PayerError::Url { .. } => failure(Code::Usage).hint("write the whole address, with https://"),
+            PayerError::Url { .. } => {
+                failure(Code::Usage).hint("write the whole address, such as https://music.example/songs/nocturne")
+            }
             PayerError::Http(source) => {
                 Self::new(Code::Site, format!("the site can't be reached: {}", innermost(source)))
                     .hint("check the address and whether the site runs")
@@ -69,8 +71,9 @@ impl From<PayerError> for Failure {
             PayerError::UntrustedEscrow { .. } => failure(Code::Policy)
                 .hint("nothing was paid; if you know that contract, name it with --escrow (FARTHING_ESCROW)"),
             PayerError::ExitDelayTooLong { .. } => failure(Code::Policy).hint("nothing was paid"),
-            PayerError::UnknownToken { token, .. } => failure(Code::Policy)
-                .hint(format!("nothing was paid; farthing deposit --token {token} makes it known, if you want to")),
+            PayerError::UnknownToken { token, .. } => failure(Code::Policy).hint(format!(
+                "nothing was paid; farthing budget --token {token}, with --dollar if it is one, makes it known"
+            )),
             PayerError::NoDeposit { .. } => failure(Code::Funds).hint("run farthing deposit"),
             PayerError::PayeeChanged { offered, .. } => failure(Code::Policy)
                 .hint(format!("nothing was paid; ask the creator, then allow it with --accept-payee {offered}")),
@@ -110,7 +113,7 @@ fn refused(url: &str, status: u16, problem: &Problem) -> Failure {
     }
     let hint = match problem.problem_type() {
         Some(ProblemType::InsufficientBalance) => {
-            "the creator waits for its redemption before it gives more credit; ask again later"
+            "ask again when the creator has redeemed, or go on at once with farthing reserve SITE AMOUNT"
         }
         Some(ProblemType::ChannelFinalized) => {
             "the close of this channel is requested; after farthing finalize-close it can be used again"

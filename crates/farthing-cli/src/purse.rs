@@ -8,7 +8,7 @@ use crate::progress::waiting;
 use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
 use clap::Args;
 use farthing::chain::{Chain, Mined};
-use farthing::core::{Address, Amount, Channel, Deployment, Token};
+use farthing::core::{Account, Address, Amount, Channel, Deployment, Token};
 use farthing::escrow::{Escrow, EscrowError, Funds};
 use farthing::payer::{BudgetError, Payer, PayerError, PayerOptions, PayerStore, Policy};
 use std::io::{IsTerminal, Write};
@@ -101,6 +101,15 @@ impl<'a> Purse<'a> {
                 }
                 _ => Err(error.into()),
             },
+            // This store knows of no deposit, but another device may have made one, or this store is a new one.
+            PayerError::NoDeposit { deployment, payer, signer, token } if try_number == 0 => {
+                let account = Account { payer: *payer, authorized_signer: *signer, token: token.address };
+                if self.read(deployment).await?.account_balance(&account).await?.is_zero() {
+                    return Err(error.into());
+                }
+                store.record_deposit(*deployment, account, farthing::clock::now()).await?;
+                Ok(None)
+            }
             PayerError::ReservationNeeded { deployment, channel, token, amount, required } => {
                 let recorded = required.saturating_sub(*amount);
                 let escrow = self.read(deployment).await?;
@@ -146,6 +155,7 @@ impl<'a> Purse<'a> {
         if guaranteed(&head) <= recorded {
             return Ok(false);
         }
+        self.context.output.note("note: waiting until the reservation is final");
         let _waiting = waiting("waiting until the reservation is final");
         let deadline = Instant::now() + FINAL_WITHIN;
         let mut pause = Duration::from_millis(250);
@@ -169,7 +179,7 @@ impl<'a> Purse<'a> {
         let escrow = self.context.sending(escrow).await?;
         let _waiting = waiting(format!("waiting for the reservation of {} to be mined", token.format(amount)));
         self.mined.push(escrow.reserve(channel, amount).await?);
-        self.context.output.note(format!("note: {} is reserved; waiting until it is final", token.format(amount)));
+        self.context.output.note(format!("note: {} is reserved", token.format(amount)));
         Ok(())
     }
 

@@ -107,3 +107,40 @@ async fn a_site_that_counts_more_than_the_store_is_paid_again_after_a_renewal() 
     listener.run(&["--json", "renew"]).failed(2);
     listener.run(&["--json", "renew", "https://elsewhere.example"]).failed(2);
 }
+
+/// A deposit that another device made, or that a lost store knew of, is found on the chain.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_device_with_the_same_key_finds_the_deposit() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let folder = world.creators_folder("records", "");
+    listener.json(&["deposit", "5"]);
+    let shop = creator.serve(&folder, &[]);
+    let url = format!("{}/songs/nocturne", shop.url);
+    let file = world.folder.path().join("song.wav");
+    let file_name = file.to_str().expect("UTF-8");
+    std::fs::remove_file(listener.home.join("payer.redb")).expect("the store is lost");
+    let budget = ["budget", "--token", &world.token.address.to_string(), "--dollar"];
+    listener.json(&budget);
+    let got = listener.json(&["get", &url, "-o", file_name]);
+    assert_eq!(amount(&got["paid"]), 500_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_is_down_is_not_one_that_takes_no_tips() {
+    let world = World::with_escrow(None).await;
+    let listener = world.person("listener").await;
+    listener.json(&["deposit", "5"]);
+    let said = listener.run(&["--json", "tip", "http://127.0.0.1:1", "0.25"]).failed(5);
+    assert!(said.contains("can't be reached"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_a_url_is_not_repeated() {
+    let world = World::with_escrow(None).await;
+    let listener = world.person("listener").await;
+    listener.json(&["deposit", "5"]);
+    let said = listener.run(&["--json", "get", "http://user:hunter2@127.0.0.1/a"]);
+    assert!(!format!("{}{}", said.stdout, said.stderr).contains("hunter2"), "{said:?}");
+    assert!(said.failed(2).contains("user name or password"));
+}

@@ -200,7 +200,10 @@ fn read(folder: &Path, file: &Path) -> Result<(CatalogFile, PathBuf), CatalogFau
     let written = std::fs::read_to_string(file).map_err(CatalogFault::Unreadable)?;
     let written = toml::from_str(&written).map_err(|error| {
         let before = error.span().and_then(|span| written.get(..span.start)).unwrap_or_default();
-        CatalogFault::Syntax { line: before.matches('\n').count().saturating_add(1), message: error.message().to_owned() }
+        CatalogFault::Syntax {
+            line: before.matches('\n').count().saturating_add(1),
+            message: error.message().to_owned(),
+        }
     })?;
     let folder = folder.canonicalize().map_err(CatalogFault::Unreadable)?;
     Ok((written, folder))

@@ -27,12 +27,14 @@ pub enum PayerError {
     #[error("no HTTP client: {0}")]
     Client(#[source] reqwest::Error),
     /// The site answers neither with the item nor with its price.
-    #[error("{url} answers with status {status}")]
+    #[error("{url} answers with status {status}{}{detail}", if detail.is_empty() { "" } else { ": " })]
     Status {
         /// What was requested.
         url: String,
         /// The answer's status.
         status: u16,
+        /// What it says about it.
+        detail: String,
     },
     /// The site sends to another site, which would have to be paid under its own name.
     #[error("{url} redirects to {to}, which is another site")]
@@ -218,10 +220,10 @@ pub enum PayerError {
     /// The tip is below the least that the site takes.
     #[error("a tip of {amount} is below the least that is taken, {minimum}")]
     TipTooSmall {
-        /// The tip, in base units.
-        amount: Amount,
-        /// The least, in base units.
-        minimum: Amount,
+        /// The tip: as people write amounts of the token, or in base units of one that the owner does not know.
+        amount: String,
+        /// The least, in the same way.
+        minimum: String,
     },
     /// The key did not sign.
     #[error("the key did not sign: {0}")]

@@ -113,7 +113,8 @@ impl Payer {
             }
             return Err(PayerError::Redirected { url: url(), to: to.to_string() });
         }
-        Err(PayerError::Status { url: url(), status: status.as_u16() })
+        let detail = self.http.problem(response).await.detail;
+        Err(PayerError::Status { url: url(), status: status.as_u16(), detail })
     }
 
     /// Sends a voucher, an earlier promise's or a new one's, and at most once more if that is refused.

@@ -102,11 +102,19 @@ impl Http {
 
     /// The listing of an origin, if it has one.
     pub(super) async fn listing(&self, origin: &Url) -> Option<Listing> {
-        let url = origin.join(LISTING_PATH).ok()?;
+        self.reach_listing(origin).await.ok().flatten()
+    }
+
+    /// The same, and tells a site that can't be reached from one that has no listing.
+    pub(super) async fn reach_listing(&self, origin: &Url) -> Result<Option<Listing>, reqwest::Error> {
+        let Ok(url) = origin.join(LISTING_PATH) else { return Ok(None) };
         let request = self.client.get(url).header(ACCEPT, "application/json").timeout(self.listing_timeout);
-        let response = request.send().await.ok().filter(|response| response.status().is_success())?;
-        let bytes = read_at_most(response, LISTING_MAX).await?;
-        serde_json::from_slice(&bytes).ok()
+        let response = request.send().await?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let bytes = read_at_most(response, LISTING_MAX).await;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Why a request was refused. An answer that gives no reason, or not in time, is one too.

@@ -53,7 +53,7 @@ impl Offer {
         let price = request.tip.unwrap_or(session.amount);
         let item = session.method_details.item.clone();
         if price < session.amount {
-            return Err(PayerError::TipTooSmall { amount: price, minimum: session.amount });
+            return Err(PayerError::TipTooSmall { amount: price.to_string(), minimum: session.amount.to_string() });
         }
         if session.unit_type != UNIT_ITEM || price.is_zero() {
             // A voucher for nothing would be the last one over again.

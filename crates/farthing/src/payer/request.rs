@@ -51,7 +51,9 @@ pub(super) fn origin(url: &Url) -> String {
 
 /// Reads a URL and refuses those that would carry secrets, or vouchers where anyone can read them.
 pub(super) fn parse(text: &str, plain_http: bool) -> Result<Url, PayerError> {
-    let refused = |reason| PayerError::Url { url: text.to_owned(), reason };
+    // Whatever stands before an @ may be a password, and errors end up in logs.
+    let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, rest)| format!("…@{rest}"));
+    let refused = |reason| PayerError::Url { url: shown.clone(), reason };
     let mut url = Url::parse(text).map_err(|_| refused("it is no URL"))?;
     match url.scheme() {
         "https" => {}

@@ -20,7 +20,10 @@ impl Payer {
     pub async fn tip(&self, url: &str, amount: Amount, message: &str) -> Result<Purchase, PayerError> {
         let site = parse(url, self.policy.plain_http)?;
         let no_tips = || PayerError::NoTips { url: url.to_owned() };
-        let tip = self.http.listing(&site).await.and_then(|listing| listing.tip).ok_or_else(no_tips)?;
+        let listing = self.http.reach_listing(&site).await.map_err(PayerError::Http)?.ok_or_else(no_tips)?;
+        let token = self.policy.known(listing.method_details.chain_id, listing.currency).map(|known| &known.token);
+        let token = token.cloned();
+        let tip = listing.tip.ok_or_else(no_tips)?;
         let endpoint = site.join(&tip.path).map_err(|_| no_tips())?;
         // `//elsewhere.example/tip` is a path to some, and another site to a URL.
         let here = origin(&endpoint) == origin(&site);
@@ -28,7 +31,9 @@ impl Payer {
             return Err(no_tips());
         }
         if amount < tip.price {
-            return Err(PayerError::TipTooSmall { amount, minimum: tip.price });
+            let shown =
+                |amount: Amount| token.as_ref().map_or_else(|| amount.to_string(), |token| token.format(amount));
+            return Err(PayerError::TipTooSmall { amount: shown(amount), minimum: shown(tip.price) });
         }
         let request = ItemRequest::tip(endpoint, amount, message);
         let options = FetchOptions { approve_up_to: Some(amount), ..FetchOptions::default() };
