@@ -293,34 +293,20 @@ impl VerifiedVoucher {
 
     /// Only the ledger decides that a voucher counts.
     pub(crate) const fn into_accepted(self) -> AcceptedVoucher {
-        AcceptedVoucher { signed: self.signed, channel: self.channel }
+        AcceptedVoucher(self)
     }
 }
 
-/// A promise that the ledger has taken: items are charged against it and it can be redeemed.
+/// A promise that the ledger has taken: items are charged against it and it can be redeemed. It is a verified one, and
+/// reads like it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AcceptedVoucher {
-    signed: SignedVoucher,
-    channel: Channel,
-}
+pub struct AcceptedVoucher(VerifiedVoucher);
 
-impl AcceptedVoucher {
-    /// The promise.
-    #[must_use]
-    pub const fn voucher(&self) -> Voucher {
-        self.signed.voucher
-    }
+impl std::ops::Deref for AcceptedVoucher {
+    type Target = VerifiedVoucher;
 
-    /// The signature beside it.
-    #[must_use]
-    pub const fn signature(&self) -> VoucherSignature {
-        self.signed.signature
-    }
-
-    /// The terms of the channel it is of.
-    #[must_use]
-    pub const fn channel(&self) -> &Channel {
-        &self.channel
+    fn deref(&self) -> &VerifiedVoucher {
+        &self.0
     }
 }
 

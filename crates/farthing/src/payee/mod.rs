@@ -274,7 +274,8 @@ impl Payee {
     /// may be served.
     ///
     /// Charged is the quote's price; or the amount of the challenge, if that was for the same item, is lower and has
-    /// not expired; or, where the payer names the amount, what it agreed to. A retry of the same request with the same voucher is answered again and not charged again.
+    /// not expired; or, where the payer names the amount, what it agreed to. A retry of the same request with the same
+    /// voucher is answered again and not charged again.
     ///
     /// # Errors
     ///
