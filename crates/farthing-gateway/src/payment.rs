@@ -113,7 +113,10 @@ impl ChargeLayer {
         }
         let answer = handler.call(Request::from_parts(head.clone(), body)).await?.into_response();
         if !is_sold(answer.status()) {
-            return Ok(answer);
+            return Ok(match self.may_know(&head, offer, &presented, id, answer.status()).await {
+                Ok(()) => answer,
+                Err(refused) => refused.into_response(),
+            });
         }
         Ok(match self.gate.charge(&head, offer, &presented, id).await {
             Ok(sale) => with_receipt(answer, &sale),
@@ -124,7 +127,23 @@ impl ChargeLayer {
     /// The sale that was made before, or the 402 that asks for it.
     async fn bought(&self, head: &Parts, offer: &Offer, presented: &Presented, id: RequestId) -> Result<Sale, Refused> {
         let sale = self.gate.recall(head, offer, presented, id).await?;
-        sale.ok_or_else(|| self.gate.ask(head, offer, presented, "HEAD buys nothing, and this is not bought yet"))
+        sale.ok_or_else(|| self.gate.ask(head, offer, presented, "this request buys nothing, and it is not bought yet"))
+    }
+
+    /// Whether a copy is current and how long an item is, only its buyer may know: any key can sign for itself, so a
+    /// voucher that nothing was charged to proves nothing.
+    async fn may_know(
+        &self,
+        head: &Parts,
+        offer: &Offer,
+        presented: &Presented,
+        id: RequestId,
+        status: StatusCode,
+    ) -> Result<(), Refused> {
+        if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE) {
+            self.bought(head, offer, presented, id).await?;
+        }
+        Ok(())
     }
 }
 
