@@ -34,6 +34,10 @@ pub(crate) struct Allowed {
     /// Pay this payee, if the site names another one than before
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) accept_payee: Option<Address>,
+
+    /// Spend the account that this payer funded for your key, with farthing deposit --signer
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) payer: Option<Address>,
 }
 
 /// A payer that asks its owner and makes reservations.
@@ -42,13 +46,16 @@ pub(crate) struct Purse<'a> {
     context: &'a Context,
     known: Vec<RememberedToken>,
     reserve: Option<Amount>,
+    /// Whose money it is, if not the key's own.
+    payer: Option<Address>,
     /// What was sent for reservations.
     pub(crate) mined: Vec<Mined>,
 }
 
 impl<'a> Purse<'a> {
     pub(crate) fn new(context: &'a Context, allowed: &Allowed) -> Result<Self, Failure> {
-        let mut purse = Self { context, known: known_tokens(context)?, reserve: None, mined: Vec::new() };
+        let (known, payer) = (known_tokens(context)?, allowed.payer);
+        let mut purse = Self { context, known, reserve: None, payer, mined: Vec::new() };
         purse.reserve = allowed.reserve.as_deref().map(|text| purse.amount(text)).transpose()?;
         Ok(purse)
     }
@@ -79,7 +86,12 @@ impl<'a> Purse<'a> {
             }
         }
         let store = self.context.payer_store().await?;
-        Ok(Payer::new(PayerOptions::new(self.context.key()?, store).with_policy(policy))?)
+        let options = PayerOptions::new(self.context.key()?, store).with_policy(policy);
+        let options = match self.payer {
+            Some(payer) => options.with_payer(payer),
+            None => options,
+        };
+        Ok(Payer::new(options)?)
     }
 
     /// What to do about an error: `Ok` says that the purchase can be tried again, perhaps with an approval.

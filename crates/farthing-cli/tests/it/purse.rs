@@ -144,3 +144,25 @@ async fn a_password_in_a_url_is_not_repeated() {
     assert!(!format!("{}{}", said.stdout, said.stderr).contains("hunter2"), "{said:?}");
     assert!(said.failed(2).contains("user name or password"));
 }
+
+/// A session key: a phone spends what was deposited for it, and the payer takes back what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_spends_the_account_that_was_funded_for_it() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let phone = world.pauper("phone");
+    let folder = world.creators_folder("records", "");
+    let (payer, signer) = (listener.address.to_string(), phone.address.to_string());
+    listener.json(&["deposit", "2", "--signer", &signer]);
+    let shop = creator.serve(&folder, &[]);
+    let url = format!("{}/songs/nocturne", shop.url);
+    let file = world.folder.path().join("song.wav");
+    let file_name = file.to_str().expect("UTF-8");
+    phone.json(&["budget", "--token", &world.token.address.to_string(), "--dollar"]);
+    phone.run(&["--json", "get", &url, "-o", file_name]).failed(6);
+    let got = phone.json(&["get", &url, "-o", file_name, "--payer", &payer]);
+    assert_eq!(amount(&got["paid"]), 500_000);
+    creator.json(&["redeem", folder.to_str().expect("UTF-8")]);
+    let left = listener.json(&["withdraw", "all", "--signer", &signer]);
+    assert_eq!(amount(&left["amount"]), 1_500_000);
+}
