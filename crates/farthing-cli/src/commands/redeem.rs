@@ -75,7 +75,9 @@ pub(super) async fn run(context: &Context, command: &Redeem) -> Result<(), Failu
     let redeemed = Redeemed { transactions: report.transactions.clone(), vouchers, paid };
     context.output.result(&redeemed, || {
         if shown.is_empty() {
-            return "nothing is due".to_owned();
+            // What the ledger calls outstanding may be redeemed already and not final, or lack a voucher or money behind it.
+            return "nothing to redeem now; what farthing earnings shows as outstanding is not final yet, or lacks cover"
+                .to_owned();
         }
         let count = if vouchers == 1 { "1 voucher".to_owned() } else { format!("{vouchers} vouchers") };
         let lines: String = shown.iter().map(Shown::line).collect();
