@@ -5,7 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 cleanup() {
-  # Whatever the commands left running, if they stopped half-way.
+  # Whatever the commands left running, if they stopped half-way. That a job has ended meanwhile is no failure.
   jobs -p | xargs -r kill 2>/dev/null || true
   rm -rf "$folder"
 }

@@ -24,6 +24,12 @@ $forge test
 
 step "rust: lints"
 cargo clippy --workspace --all-targets --all-features --locked --quiet -- --deny warnings
+step "rust: the core depends on no runtime, network or storage"
+if cargo tree --package farthing-core --edges normal --prefix none --locked |
+  grep -E '^(tokio|mio|async-std|hyper|reqwest|axum|redb|rusqlite) '; then
+  echo "error: farthing-core must not depend on the crates above" >&2
+  exit 1
+fi
 step "rust: tests"
 cargo test --workspace --all-features --locked
 if command -v strace >/dev/null; then

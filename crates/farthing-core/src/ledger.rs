@@ -4,8 +4,8 @@
 //! in hand. The store runs [`accept`] inside its own transaction and makes the result durable; nothing is served
 //! before that. The signature is checked before anything here is reached: that is what [`VerifiedVoucher`] means.
 
+use crate::Deployment;
 use crate::{AcceptedVoucher, Amount, Channel, SignedVoucher, Timestamp, VerifiedVoucher, Voucher, VoucherSignature};
-use crate::{ChannelId, Deployment};
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
@@ -387,6 +387,3 @@ pub fn is_redeemable(books: &ChannelBooks, charge: &Charge) -> bool {
 pub fn is_last_resort(books: &ChannelBooks, charge: &Charge) -> bool {
     charge.cumulative_amount >= books.due() && charge.cumulative_amount > books.redeemed
 }
-
-/// A channel's id beside its books: what a listing of the ledger is made of.
-pub type ListedBooks = (ChannelId, ChannelBooks);

@@ -1,4 +1,4 @@
-//! The escrow contract: where a genuine one lives, and one method for each of its functions.
+//! The escrow contract: where a genuine one lives, and a method for each function that payers and payees use here.
 
 use crate::chain::{Chain, ChainError, Mined, Place, SignedTransaction, to_amount};
 use crate::token;

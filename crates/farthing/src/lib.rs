@@ -5,6 +5,8 @@
 //!
 //! This library never prints, reads no environment and no home directory: paths, keys and limits are parameters.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod chain;
 pub mod clock;
 pub mod escrow;

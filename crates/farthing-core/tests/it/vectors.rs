@@ -62,6 +62,7 @@ struct RowVoucher {
     signature: VoucherSignature,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test reads files, the core does not")]
 fn load<T: DeserializeOwned>(file: &str) -> Vec<T> {
     let path = format!("{}/../../test/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let vectors: Vectors<T> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -469,8 +469,7 @@ impl Payee {
             let channel_id = channel.id(&self.0.options.identity.deployment);
             return Ok(Arc::new(AccountView::of(channel_id, channel, &reading)));
         }
-        self.0.views.enter_fresh(channel, &reading);
-        self.0.views.account_of(channel).ok_or_else(|| StoreError::Closed.into())
+        Ok(self.0.views.enter_fresh(channel, &reading))
     }
 
     fn receipt(

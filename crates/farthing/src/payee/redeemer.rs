@@ -102,7 +102,7 @@ pub struct Redeemed {
     pub transaction: B256,
     /// How many vouchers were in it.
     pub vouchers: usize,
-    /// What it paid to the payee. What the chain holds counts; this is what the views promised.
+    /// What it paid to the payee, as the chain shows it once the transaction is mined.
     pub paid: Amount,
     /// What it gave back to payers.
     pub refunded: Amount,

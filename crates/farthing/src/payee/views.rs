@@ -111,10 +111,11 @@ impl ChainViews {
 
     /// Enters what was read at first contact, for the watcher to read again: it may have passed the very block that this
     /// reading is older than.
-    pub fn enter_fresh(&self, channel: &Channel, reading: &Reading) {
-        self.enter(channel, reading);
+    pub fn enter_fresh(&self, channel: &Channel, reading: &Reading) -> Arc<AccountView> {
+        let view = self.enter(channel, reading);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.fresh.insert(channel.account().id());
+        view
     }
 
     /// Takes the accounts that were entered fresh since this was last called.
@@ -123,13 +124,15 @@ impl ChainViews {
         std::mem::take(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner).fresh)
     }
 
-    /// Enters what was read.
-    pub fn enter(&self, channel: &Channel, reading: &Reading) {
+    /// Enters what was read, and returns the account as it is seen now.
+    pub fn enter(&self, channel: &Channel, reading: &Reading) -> Arc<AccountView> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let view = Arc::make_mut(inner.accounts.entry(channel.account().id()).or_default());
+        let account = inner.accounts.entry(channel.account().id()).or_default();
+        let view = Arc::make_mut(account);
         view.balance = reading.head.account_balance;
         let channel_view = ChannelView { head: reading.head.channel, confirmed: reading.confirmed };
         view.channels.insert(channel.id(&self.deployment), (*channel, channel_view));
+        Arc::clone(account)
     }
 
     /// The channels of an account.
