@@ -4,7 +4,8 @@ pragma solidity ^0.8.28;
 import {EIP712} from "solady/utils/EIP712.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
-import {Account, AccountState, Channel, ChannelState, IEscrow} from "./IEscrow.sol";
+import {Account, AccountState, Authorization, Channel, ChannelState, IEscrow, Permit} from "./IEscrow.sol";
+import {IERC2612, IERC3009} from "./IFundingTokens.sol";
 import {Rows} from "./libraries/Rows.sol";
 import {Slots} from "./libraries/Slots.sol";
 import {Vouchers} from "./libraries/Vouchers.sol";
@@ -39,6 +40,9 @@ contract Escrow is IEscrow, EIP712 {
         uint256 slot;
     }
 
+    /// @inheritdoc IEscrow
+    mapping(address payee => mapping(address operator => bool)) public isOperator;
+
     /// @dev Set while an ERC-20 is pulled. Without it a token that takes a fee and calls its sender could make up the
     /// missing part with a second, nested funding and have it counted twice.
     bool private transient fundingInProgress;
@@ -55,24 +59,42 @@ contract Escrow is IEscrow, EIP712 {
 
     /// @inheritdoc IEscrow
     function deposit(Account calldata account, uint256 amount) external payable {
-        if (account.payer == address(0)) revert ZeroPayer();
-        if (account.authorizedSigner == address(0)) revert ZeroAuthorizedSigner();
-        bytes32 id = Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
-        _credit(id, amount);
-        emit Deposited(id, account.payer, account.authorizedSigner, account.token, amount);
+        _addToAccount(account, amount);
         _pull(account.token, amount);
     }
 
     /// @inheritdoc IEscrow
     function open(Channel calldata channel, uint256 amount) external payable {
-        if (channel.payer == address(0)) revert ZeroPayer();
-        (bytes32 id, bool isNew) = _addToReservation(channel, amount);
-        if (isNew) {
-            emit Opened(id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount);
-        } else {
-            emit ToppedUp(id, amount);
-        }
+        _addToChannel(channel, amount);
         _pull(channel.token, amount);
+    }
+
+    /// @inheritdoc IEscrow
+    function depositWithPermit(Account calldata account, uint256 amount, Permit calldata permit) external {
+        _addToAccount(account, amount);
+        _pullWithPermit(account.token, amount, permit);
+    }
+
+    /// @inheritdoc IEscrow
+    function openWithPermit(Channel calldata channel, uint256 amount, Permit calldata permit) external {
+        _addToChannel(channel, amount);
+        _pullWithPermit(channel.token, amount, permit);
+    }
+
+    /// @inheritdoc IEscrow
+    function depositWithAuthorization(Account calldata account, uint256 amount, Authorization calldata authorization)
+        external
+    {
+        bytes32 id = _addToAccount(account, amount);
+        _pullWithAuthorization(account.payer, account.token, amount, id, authorization);
+    }
+
+    /// @inheritdoc IEscrow
+    function openWithAuthorization(Channel calldata channel, uint256 amount, Authorization calldata authorization)
+        external
+    {
+        bytes32 id = _addToChannel(channel, amount);
+        _pullWithAuthorization(channel.payer, channel.token, amount, id, authorization);
     }
 
     /* GUARANTEE */
@@ -156,7 +178,9 @@ contract Escrow is IEscrow, EIP712 {
         external
         returns (uint256 paid, uint256 refunded)
     {
-        _onlyPayee(channel.payee);
+        if (msg.sender != channel.payee && !isOperator[channel.payee][msg.sender]) {
+            revert NotPayee(msg.sender, channel.payee);
+        }
         bytes32 id = channelId(channel);
         Word storage word = _at(id);
         uint256 slot = word.slot;
@@ -174,6 +198,12 @@ contract Escrow is IEscrow, EIP712 {
         refunded = _close(channel, id, word, slot);
         // Last, so that the payee's receiving side can't spend the gas that the payer's refund needs.
         if (paid > 0) _push(channel.token, channel.payee, paid);
+    }
+
+    /// @inheritdoc IEscrow
+    function setOperator(address operator, bool allowed) external {
+        isOperator[msg.sender][operator] = allowed;
+        emit OperatorSet(msg.sender, operator, allowed);
     }
 
     /// @inheritdoc IEscrow
@@ -210,6 +240,28 @@ contract Escrow is IEscrow, EIP712 {
         _push(account.token, to, amount);
     }
 
+    /// @inheritdoc IEscrow
+    function withdrawFor(
+        Account calldata account,
+        uint256 amount,
+        address to,
+        uint256 deadline,
+        bytes calldata signature
+    ) external {
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
+        _onlyRecipient(to);
+        bytes32 id = Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
+        uint256 nonce = _at(id).slot.nonceOf();
+        bytes32 digest = withdrawalDigest(account, amount, to, nonce, deadline);
+        address signer = Vouchers.recover(digest, signature);
+        if (signer == address(0) || signer != account.payer) revert InvalidSignature(digest, account.payer);
+        _debit(id, amount);
+        Word storage word = _at(id);
+        word.slot = word.slot.withNextNonce();
+        emit WithdrawnFor(id, to, amount, nonce);
+        _push(account.token, to, amount);
+    }
+
     /* READ */
 
     /// @inheritdoc IEscrow
@@ -225,6 +277,20 @@ contract Escrow is IEscrow, EIP712 {
     /// @inheritdoc IEscrow
     function voucherDigest(bytes32 id, uint128 cumulativeAmount) public view returns (bytes32) {
         return Vouchers.digest(_domainSeparator(), id, cumulativeAmount);
+    }
+
+    /// @inheritdoc IEscrow
+    function withdrawalDigest(Account calldata account, uint256 amount, address to, uint256 nonce, uint256 deadline)
+        public
+        view
+        returns (bytes32)
+    {
+        return _hashTypedData(Vouchers.withdrawalHash(account, amount, to, nonce, deadline));
+    }
+
+    /// @inheritdoc IEscrow
+    function authorizationNonce(bytes32 id, bytes32 salt) external pure returns (bytes32) {
+        return Vouchers.authorizationNonce(id, salt);
     }
 
     /// @inheritdoc IEscrow
@@ -270,6 +336,25 @@ contract Escrow is IEscrow, EIP712 {
     }
 
     /* EFFECTS */
+
+    function _addToAccount(Account calldata account, uint256 amount) private returns (bytes32 id) {
+        if (account.payer == address(0)) revert ZeroPayer();
+        if (account.authorizedSigner == address(0)) revert ZeroAuthorizedSigner();
+        id = Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
+        _credit(id, amount);
+        emit Deposited(id, account.payer, account.authorizedSigner, account.token, amount);
+    }
+
+    function _addToChannel(Channel calldata channel, uint256 amount) private returns (bytes32 id) {
+        if (channel.payer == address(0)) revert ZeroPayer();
+        bool isNew;
+        (id, isNew) = _addToReservation(channel, amount);
+        if (isNew) {
+            emit Opened(id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount);
+        } else {
+            emit ToppedUp(id, amount);
+        }
+    }
 
     function _credit(bytes32 id, uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
@@ -403,10 +488,54 @@ contract Escrow is IEscrow, EIP712 {
             return;
         }
         if (msg.value != 0) revert WrongValue(msg.value, 0);
+        uint256 before = _beginFunding(token);
+        SafeTransferLib.safeTransferFrom(token, msg.sender, address(this), amount);
+        _endFunding(token, before, amount);
+    }
+
+    /// @dev The permit is the caller's, whoever the payer is: to tolerate a permit that fails and then pull from somebody
+    /// the terms name would spend whatever allowance that somebody once gave.
+    function _pullWithPermit(address token, uint256 amount, Permit calldata permit) private {
+        if (token == address(0)) revert WrongValue(0, amount);
+        uint256 before = _beginFunding(token);
+        // Whoever saw the permit may have used it first. If the allowance is not there, the transfer says so.
+        try IERC2612(token).permit(msg.sender, address(this), amount, permit.deadline, permit.v, permit.r, permit.s) {}
+            catch {}
+        SafeTransferLib.safeTransferFrom(token, msg.sender, address(this), amount);
+        _endFunding(token, before, amount);
+    }
+
+    function _pullWithAuthorization(
+        address payer,
+        address token,
+        uint256 amount,
+        bytes32 id,
+        Authorization calldata authorization
+    ) private {
+        if (token == address(0)) revert WrongValue(0, amount);
+        uint256 before = _beginFunding(token);
+        IERC3009(token)
+            .receiveWithAuthorization(
+                payer,
+                address(this),
+                amount,
+                authorization.validAfter,
+                authorization.validBefore,
+                Vouchers.authorizationNonce(id, authorization.salt),
+                authorization.v,
+                authorization.r,
+                authorization.s
+            );
+        _endFunding(token, before, amount);
+    }
+
+    function _beginFunding(address token) private returns (uint256 before) {
         if (fundingInProgress) revert FundingInProgress();
         fundingInProgress = true;
-        uint256 before = SafeTransferLib.balanceOf(token, address(this));
-        SafeTransferLib.safeTransferFrom(token, msg.sender, address(this), amount);
+        before = SafeTransferLib.balanceOf(token, address(this));
+    }
+
+    function _endFunding(address token, uint256 before, uint256 amount) private {
         uint256 held = SafeTransferLib.balanceOf(token, address(this));
         if (held < before || held - before != amount) {
             revert TransferMismatch(held < before ? 0 : held - before, amount);

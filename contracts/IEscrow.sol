@@ -28,6 +28,30 @@ struct Channel {
     address authorizedSigner;
 }
 
+/// @notice A holder's signed allowance for the escrow, as in EIP-2612, over exactly the amount that is funded.
+/// @param deadline Unix time in seconds after which the token refuses it.
+struct Permit {
+    uint256 deadline;
+    uint8 v;
+    bytes32 r;
+    bytes32 s;
+}
+
+/// @notice A payer's signed transfer to the escrow, as in EIP-3009 (`receiveWithAuthorization`), of exactly the amount that
+/// is funded.
+/// @param validAfter Unix time in seconds after which the token accepts it.
+/// @param validBefore Unix time in seconds before which the token accepts it.
+/// @param salt Tells apart authorizations for one account or channel: the signed nonce is
+/// `keccak256(abi.encode(id, salt))`, so that whoever relays it can fund nothing else with it.
+struct Authorization {
+    uint256 validAfter;
+    uint256 validBefore;
+    bytes32 salt;
+    uint8 v;
+    bytes32 r;
+    bytes32 s;
+}
+
 /// @notice What the escrow stores for an account, in one slot.
 /// @param balance Base units of the token that any channel of this account can be paid from.
 /// @param nonce Number of relayed withdrawals.
@@ -87,7 +111,7 @@ interface IEscrow {
     /// @notice Thrown when somebody else calls what only the payer may call.
     error NotPayer(address caller, address payer);
 
-    /// @notice Thrown when somebody else calls what only the payee may call.
+    /// @notice Thrown when somebody else calls what only the payee may call, or to close, the payee and its operators.
     error NotPayee(address caller, address payee);
 
     /// @notice Thrown when an account holds less than it is asked for.
@@ -100,8 +124,12 @@ interface IEscrow {
     /// @notice Thrown when a channel without a reservation is asked to close.
     error NothingReserved(bytes32 channelId);
 
-    /// @notice Thrown when a voucher's signature is malformed, malleable, or by another key than the authorized signer.
-    error InvalidSignature(bytes32 digest, address authorizedSigner);
+    /// @notice Thrown when a signature is malformed, malleable, or by another key than `signer`: the authorized signer
+    /// for a voucher, the payer for a withdrawal.
+    error InvalidSignature(bytes32 digest, address signer);
+
+    /// @notice Thrown when a relayed withdrawal comes too late, both in Unix seconds.
+    error DeadlinePassed(uint256 deadline, uint256 timestamp);
 
     /// @notice Thrown when the clock of a channel already runs: money can't be added and it can't be started again.
     error CloseAlreadyRequested(uint256 closeAt);
@@ -187,6 +215,12 @@ interface IEscrow {
     /// @notice Emitted when a payer takes money out of an account.
     event Withdrawn(bytes32 indexed accountId, address indexed to, uint256 amount);
 
+    /// @notice Emitted when a payer's signature takes money out of an account; `nonce` is the one it used up.
+    event WithdrawnFor(bytes32 indexed accountId, address indexed to, uint256 amount, uint256 nonce);
+
+    /// @notice Emitted when a payee says whether a key may close its channels.
+    event OperatorSet(address indexed payee, address indexed operator, bool allowed);
+
     /* FUND */
 
     /// @notice Adds the caller's money to an account.
@@ -197,6 +231,25 @@ interface IEscrow {
     /// @notice Adds the caller's money to a channel's reservation, opening the channel if it is new.
     /// @dev Reverts while the channel's clock runs, so that nothing is added that is about to leave.
     function open(Channel calldata channel, uint256 amount) external payable;
+
+    /// @notice Adds the caller's tokens to an account, with the caller's EIP-2612 permit instead of an earlier approval.
+    /// @dev The permit may fail: somebody else may have shown it to the token before, which leaves the same allowance. It is
+    /// the caller's own permit and the caller's own tokens, whatever the account says.
+    function depositWithPermit(Account calldata account, uint256 amount, Permit calldata permit) external;
+
+    /// @notice Adds the caller's tokens to a channel's reservation, with the caller's EIP-2612 permit instead of an earlier
+    /// approval.
+    function openWithPermit(Channel calldata channel, uint256 amount, Permit calldata permit) external;
+
+    /// @notice Adds the payer's tokens to the payer's account; anyone may send the payer's EIP-3009 authorization.
+    /// @dev The signed nonce commits to the account, so that nobody can send the money elsewhere.
+    function depositWithAuthorization(Account calldata account, uint256 amount, Authorization calldata authorization)
+        external;
+
+    /// @notice Adds the payer's tokens to a channel's reservation; anyone may send the payer's EIP-3009 authorization.
+    /// @dev The signed nonce commits to the channel, and so to its payee.
+    function openWithAuthorization(Channel calldata channel, uint256 amount, Authorization calldata authorization)
+        external;
 
     /* GUARANTEE */
 
@@ -230,7 +283,8 @@ interface IEscrow {
 
     /* END */
 
-    /// @notice Redeems a voucher and gives the unused reservation back to the payer at once; only the payee may.
+    /// @notice Redeems a voucher and gives the unused reservation back to the payer at once; only the payee and its operators
+    /// may.
     /// @dev A cumulative amount at or below what was redeemed closes without redeeming and needs no signature: the
     /// payee gives up only what is its own.
     /// @return paid Base units sent to the payee.
@@ -238,6 +292,11 @@ interface IEscrow {
     function close(Channel calldata channel, uint128 cumulativeAmount, bytes calldata signature)
         external
         returns (uint256 paid, uint256 refunded);
+
+    /// @notice Lets a key close the caller's channels, or forbids it.
+    /// @dev For a payee whose own key is kept offline. An operator can give up the payee's guarantees, by closing; it can
+    /// never say where money goes.
+    function setOperator(address operator, bool allowed) external;
 
     /// @notice Starts the exit delay of a channel with a reservation; only the payer may. Vouchers redeem throughout.
     /// @return closeAt Unix time in seconds from which `finalizeClose` succeeds.
@@ -249,6 +308,18 @@ interface IEscrow {
 
     /// @notice Takes money out of an account, at once; only the payer may.
     function withdraw(Account calldata account, uint256 amount, address to) external;
+
+    /// @notice Takes money out of an account with the payer's signature; anyone may send it, once, until the deadline.
+    /// @param deadline Last Unix second in which it is good.
+    /// @param signature The payer's, over `withdrawalDigest` with the account's present nonce: 65 bytes, or 64 as in
+    /// EIP-2098; low `s` only.
+    function withdrawFor(
+        Account calldata account,
+        uint256 amount,
+        address to,
+        uint256 deadline,
+        bytes calldata signature
+    ) external;
 
     /* READ */
 
@@ -267,6 +338,21 @@ interface IEscrow {
 
     /// @notice Returns the EIP-712 digest that the authorized signer signs.
     function voucherDigest(bytes32 channelId, uint128 cumulativeAmount) external view returns (bytes32);
+
+    /// @notice Returns the EIP-712 digest that a payer signs to have money sent out of an account: of
+    /// `Withdrawal(address payer,address authorizedSigner,address token,uint256 amount,address to,uint256 nonce,uint256
+    /// deadline)`.
+    function withdrawalDigest(Account calldata account, uint256 amount, address to, uint256 nonce, uint256 deadline)
+        external
+        view
+        returns (bytes32);
+
+    /// @notice Returns the nonce of an EIP-3009 authorization that funds this account or channel:
+    /// `keccak256(abi.encode(id, salt))`.
+    function authorizationNonce(bytes32 id, bytes32 salt) external pure returns (bytes32);
+
+    /// @notice Returns whether a key may close a payee's channels.
+    function isOperator(address payee, address operator) external view returns (bool);
 
     /// @notice Returns an account's state.
     function accountState(bytes32 accountId) external view returns (AccountState memory);

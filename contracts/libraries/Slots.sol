@@ -21,6 +21,13 @@ library Slots {
         return (account & ~AMOUNT_MAX) | balance;
     }
 
+    /// @dev A nonce counts withdrawals, one transaction each, and never fills its 64 bits.
+    function withNextNonce(uint256 account) internal pure returns (uint256) {
+        unchecked {
+            return account + (1 << 104);
+        }
+    }
+
     function packChannel(uint256 redeemed, uint256 reserved, uint256 closeAt) internal pure returns (uint256) {
         return redeemed | (reserved << 104) | (closeAt << 208);
     }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Channel} from "../IEscrow.sol";
+import {Account, Channel} from "../IEscrow.sol";
 
 /// @title Vouchers
-/// @notice Hashes what identifies an account, a channel and a voucher, and recovers who signed a voucher.
+/// @notice Hashes what identifies an account and a channel and what is signed about them, and recovers who signed it.
 library Vouchers {
     /// @dev EIP-712 type of the promise: *in total, this channel owes you cumulativeAmount*.
     bytes32 internal constant VOUCHER_TYPEHASH = keccak256("Voucher(bytes32 channelId,uint128 cumulativeAmount)");
+
+    /// @dev EIP-712 type of a relayed withdrawal. It spells the account out, so that a wallet shows what is withdrawn.
+    bytes32 internal constant WITHDRAWAL_TYPEHASH = keccak256(
+        "Withdrawal(address payer,address authorizedSigner,address token,uint256 amount,address to,uint256 nonce,uint256 deadline)"
+    );
 
     /// @dev Half the order of secp256k1. Of the two `s` that are valid for a message only the lower is accepted
     /// (EIP-2), so that one promise has one signature.
@@ -65,6 +70,20 @@ library Vouchers {
             mstore(add(preimage, 0x22), inner)
             hash := keccak256(preimage, 0x42)
         }
+    }
+
+    /// @dev The struct hash of a relayed withdrawal, EIP-712.
+    function withdrawalHash(Account calldata account, uint256 amount, address to, uint256 nonce, uint256 deadline)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(WITHDRAWAL_TYPEHASH, account, amount, to, nonce, deadline));
+    }
+
+    /// @dev The nonce that an EIP-3009 authorization carries to fund this account or channel and no other.
+    function authorizationNonce(bytes32 id, bytes32 salt) internal pure returns (bytes32) {
+        return keccak256(abi.encode(id, salt));
     }
 
     /// @dev Returns the signer of a 65-byte (r, s, v) or 64-byte (r, vs; EIP-2098) signature, or zero if there is none.
