@@ -10,6 +10,8 @@ const check = process.argv.includes("--check");
 
 const bindings = {
   "crates/farthing/abi/Escrow.json": "out/Escrow.sol/Escrow.json",
+  "crates/farthing/abi/RevenueSplit.json": "out/RevenueSplit.sol/RevenueSplit.json",
+  "crates/farthing/abi/RevenueSplitFactory.json": "out/RevenueSplitFactory.sol/RevenueSplitFactory.json",
   "crates/farthing/abi/DemoDollar.json": "out/DemoDollar.sol/DemoDollar.json",
 };
 
