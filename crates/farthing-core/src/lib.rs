@@ -8,6 +8,7 @@
 
 pub mod amount;
 pub mod batch;
+pub mod funding;
 pub mod identity;
 pub mod ledger;
 pub mod text;

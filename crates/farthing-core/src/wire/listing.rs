@@ -1,6 +1,7 @@
 //! `/.well-known/farthing`: what an origin sells, to whom to pay and how.
 
 use super::challenge::MethodDetails;
+use super::relay::RelayTerms;
 use crate::Amount;
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Listing {
     /// Where a tip is taken, and from how much on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<ListedItem>,
+    /// What is relayed for payers without gas; nothing unless the creator says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayTerms>,
 }
 
 /// One thing that is sold.

@@ -8,12 +8,14 @@ pub mod header;
 pub mod listing;
 pub mod problem;
 pub mod receipt;
+pub mod relay;
 
 pub use challenge::{Challenge, ChallengeSecret, SessionRequest};
 pub use credential::{Credential, VoucherPayload};
 pub use listing::{ListedItem, Listing};
 pub use problem::{Problem, ProblemType};
 pub use receipt::{Receipt, SignedReceipt};
+pub use relay::{RelayAnswer, RelayOrder, RelayRequest, RelayTerms, SignedAuthorization};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -43,10 +43,22 @@ pub enum ProblemType {
     ChannelFinalized,
     /// The server can't tell now; the scheme leaves this to RFC 9110.
     Unavailable,
+    /// What is to be relayed can't be read, or its signature or its time is not good.
+    RelayInvalid,
+    /// This site relays nothing of that kind: another escrow, token or payee, or an account that it does not know.
+    RelayRefused,
+    /// Less than this site relays.
+    RelayMinimum,
+    /// The chain would refuse it.
+    RelayWouldFail,
+    /// One payer asks too often.
+    RelayTooMany,
+    /// The relay has spent its gas for today, or gas is too dear, or another transaction is in the way.
+    RelayExhausted,
 }
 
 impl ProblemType {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 21] = [
         Self::PaymentRequired,
         Self::PaymentInsufficient,
         Self::PaymentExpired,
@@ -62,6 +74,12 @@ impl ProblemType {
         Self::ChannelNotFound,
         Self::ChannelFinalized,
         Self::Unavailable,
+        Self::RelayInvalid,
+        Self::RelayRefused,
+        Self::RelayMinimum,
+        Self::RelayWouldFail,
+        Self::RelayTooMany,
+        Self::RelayExhausted,
     ];
 
     /// Path under [`PROBLEM_BASE`], HTTP status, and title.
@@ -82,6 +100,12 @@ impl ProblemType {
             Self::ChannelNotFound => ("session/channel-not-found", 410, "Channel not found"),
             Self::ChannelFinalized => ("session/channel-finalized", 410, "Channel finalized"),
             Self::Unavailable => ("unavailable", 503, "Unavailable"),
+            Self::RelayInvalid => ("relay/invalid", 400, "Nothing that can be relayed"),
+            Self::RelayRefused => ("relay/refused", 403, "Not relayed here"),
+            Self::RelayMinimum => ("relay/below-minimum", 403, "Below the minimum"),
+            Self::RelayWouldFail => ("relay/would-fail", 409, "The chain would refuse it"),
+            Self::RelayTooMany => ("relay/too-many-requests", 429, "Too many requests"),
+            Self::RelayExhausted => ("relay/exhausted", 503, "Not relayed now"),
         }
     }
 

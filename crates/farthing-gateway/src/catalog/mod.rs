@@ -135,6 +135,7 @@ impl Catalog {
             method_details,
             items: self.items.iter().map(Item::listed).collect(),
             tip: self.tip.as_ref().map(Tip::listed),
+            relay: None,
         }
     }
 }

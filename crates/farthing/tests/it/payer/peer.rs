@@ -299,6 +299,7 @@ impl Shop {
             method_details: self.details.clone(),
             items: listed.map(|(path, price)| item(path, *price)).collect(),
             tip: self.tip.map(|least| item("/tip", least)),
+            relay: None,
         }
     }
 }
