@@ -1,7 +1,7 @@
 //! The escrow contract: where a genuine one lives, and a method for each function that payers and payees use here.
 
 use crate::chain::{Chain, ChainError, Mined, Place, SignedTransaction, to_amount};
-use crate::token;
+use crate::token::{self, SignedPermit};
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, U256, address};
@@ -9,7 +9,8 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::{SolCall, SolInterface, SolValue};
 use farthing_core::batch::pack_rows;
 use farthing_core::ledger::ChannelFunds;
-use farthing_core::{AcceptedVoucher, Account, Amount, Channel, Deployment, Timestamp};
+use farthing_core::wire::{RelayOrder, SignedAuthorization};
+use farthing_core::{AcceptedVoucher, Account, Amount, Channel, Deployment, Timestamp, VoucherSignature};
 
 #[expect(missing_docs, reason = "generated from the ABI; IEscrow.sol documents it")]
 pub mod bindings {
@@ -202,15 +203,28 @@ impl Escrow {
         })
     }
 
-    /// Adds the sender's money to an account. An ERC-20 is approved first, for exactly the amount, unless it is
-    /// already; all transactions are returned.
+    /// An account's nonce at the head: how many withdrawals were relayed, and what the next one has to name.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or this is no escrow.
+    pub async fn account_nonce(&self, account: &Account) -> Result<u64, EscrowError> {
+        let call = abi::accountStateCall { id: account.id().0 };
+        Ok(self.read(call, BlockNumberOrTag::Latest).await?.nonce)
+    }
+
+    /// Adds the sender's money to an account. The escrow is allowed to take exactly the amount: by a permit in the same
+    /// transaction if the token takes one, else by an approval before it. All transactions are returned.
     ///
     /// # Errors
     ///
     /// If a transaction fails or the chain does not answer.
     pub async fn deposit(&self, account: &Account, amount: Amount) -> Result<Vec<Mined>, EscrowError> {
-        let call = abi::depositCall { account: to_abi_account(account), amount: U256::from(amount.base_units()) };
-        self.fund(account.token, amount, call).await
+        let (account, token) = (to_abi_account(account), account.token);
+        let units = U256::from(amount.base_units());
+        let plain = abi::depositCall { account: account.clone(), amount: units };
+        let with_permit = |permit| abi::depositWithPermitCall { account, amount: units, permit };
+        self.fund(token, amount, &plain, with_permit).await
     }
 
     /// Adds the sender's money to a channel's reservation.
@@ -219,20 +233,66 @@ impl Escrow {
     ///
     /// If a transaction fails or the chain does not answer.
     pub async fn open(&self, channel: &Channel, amount: Amount) -> Result<Vec<Mined>, EscrowError> {
-        let call = abi::openCall { channel: to_abi_channel(channel), amount: U256::from(amount.base_units()) };
-        self.fund(channel.token, amount, call).await
+        let (channel, token) = (to_abi_channel(channel), channel.token);
+        let units = U256::from(amount.base_units());
+        let plain = abi::openCall { channel: channel.clone(), amount: units };
+        let with_permit = |permit| abi::openWithPermitCall { channel, amount: units, permit };
+        self.fund(token, amount, &plain, with_permit).await
     }
 
-    async fn fund(&self, token: Address, amount: Amount, call: impl SolCall) -> Result<Vec<Mined>, EscrowError> {
-        let mut transactions = Vec::new();
-        let mut request = self.request(&call);
+    async fn fund<P: SolCall>(
+        &self,
+        token: Address,
+        amount: Amount,
+        plain: &impl SolCall,
+        with_permit: impl FnOnce(abi::Permit) -> P,
+    ) -> Result<Vec<Mined>, EscrowError> {
+        let (chain, escrow, units) = (&self.chain, self.deployment.escrow, U256::from(amount.base_units()));
         if token.is_zero() {
-            request = request.with_value(U256::from(amount.base_units()));
-        } else {
-            transactions.extend(token::approve_if_needed(&self.chain, token, self.deployment.escrow, amount).await?);
+            return Ok(vec![chain.send(self.request(plain).with_value(units)).await?]);
         }
-        transactions.push(self.chain.send(request).await?);
+        let mut transactions = Vec::new();
+        if token::allowance(chain, token, escrow).await? < units {
+            if let Some(permit) = token::sign_permit(chain, token, escrow, amount).await? {
+                match chain.sign(self.request(&with_permit(to_abi_permit(&permit)))).await {
+                    Ok(signed) => return Ok(vec![chain.broadcast(signed).await?.into()]),
+                    // A permit of another kind than EIP-2612's, perhaps. Nothing was sent; an approval says the same.
+                    Err(ChainError::Reverted { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            transactions.extend(token::approve_if_needed(chain, token, escrow, amount).await?);
+        }
+        transactions.push(chain.send(self.request(plain)).await?);
         Ok(transactions)
+    }
+
+    /// Signs, without sending, what a payer has signed for a relay to send. Signing simulates: what the chain would
+    /// refuse is an error here.
+    ///
+    /// # Errors
+    ///
+    /// If it would revert, or the chain does not answer.
+    pub async fn sign_relayed(&self, order: &RelayOrder, place: Place) -> Result<SignedTransaction, EscrowError> {
+        let amount = U256::from(order.amount().base_units());
+        let request = match order {
+            RelayOrder::Deposit { account, authorization, .. } => {
+                let (account, authorization) = (to_abi_account(account), to_abi_authorization(authorization));
+                self.request(&abi::depositWithAuthorizationCall { account, amount, authorization })
+            }
+            RelayOrder::Open { channel, authorization, .. } => {
+                let (channel, authorization) = (to_abi_channel(channel), to_abi_authorization(authorization));
+                self.request(&abi::openWithAuthorizationCall { channel, amount, authorization })
+            }
+            RelayOrder::Withdrawal { withdrawal, signature } => self.request(&abi::withdrawForCall {
+                account: to_abi_account(&withdrawal.account),
+                amount,
+                to: withdrawal.to,
+                deadline: U256::from(withdrawal.deadline.unix_seconds()),
+                signature: signature.to_bytes().into(),
+            }),
+        };
+        Ok(self.chain.sign_at(request, place).await?)
     }
 
     /// Moves money from the sender's account into a channel's reservation.
@@ -273,7 +333,7 @@ impl Escrow {
     }
 
     /// Signs, without sending, a close: redeems `voucher`, if there is one to redeem, and gives the unused reservation
-    /// back to the payer. Only the payee can.
+    /// back to the payer. Only the payee and its operators can.
     ///
     /// # Errors
     ///
@@ -320,6 +380,24 @@ impl Escrow {
         self.send(abi::withdrawCall { account: to_abi_account(account), amount, to }).await
     }
 
+    /// Lets a key close the sender's channels, or forbids it. It can never say where money goes.
+    ///
+    /// # Errors
+    ///
+    /// If the transaction fails or the chain does not answer.
+    pub async fn set_operator(&self, operator: Address, allowed: bool) -> Result<Mined, EscrowError> {
+        self.send(abi::setOperatorCall { operator, allowed }).await
+    }
+
+    /// Whether a key may close a payee's channels, at the head.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or this is no escrow.
+    pub async fn is_operator(&self, payee: Address, operator: Address) -> Result<bool, EscrowError> {
+        self.read(abi::isOperatorCall { payee, operator }, BlockNumberOrTag::Latest).await
+    }
+
     fn request(&self, call: &impl SolCall) -> TransactionRequest {
         TransactionRequest::default().with_to(self.deployment.escrow).with_input(call.abi_encode())
     }
@@ -352,6 +430,29 @@ fn to_abi_channel(channel: &Channel) -> abi::Channel {
     }
 }
 
+/// A signature as tokens take it: v, r and s apart.
+fn split_signature(signature: VoucherSignature) -> (u8, B256, B256) {
+    let bytes = signature.to_bytes();
+    (bytes[64], B256::from_slice(&bytes[..32]), B256::from_slice(&bytes[32..64]))
+}
+
+fn to_abi_permit(permit: &SignedPermit) -> abi::Permit {
+    let (v, r, s) = split_signature(permit.signature);
+    abi::Permit { deadline: U256::from(permit.deadline.unix_seconds()), v, r, s }
+}
+
+fn to_abi_authorization(authorization: &SignedAuthorization) -> abi::Authorization {
+    let (v, r, s) = split_signature(authorization.signature);
+    abi::Authorization {
+        validAfter: U256::from(authorization.valid_after.unix_seconds()),
+        validBefore: U256::from(authorization.valid_before.unix_seconds()),
+        salt: authorization.salt,
+        v,
+        r,
+        s,
+    }
+}
+
 /// What a revert of the escrow means, in words, with the values in it.
 pub(crate) fn explain_revert(data: &[u8]) -> String {
     use abi::EscrowErrors as Errors;
@@ -376,7 +477,13 @@ pub(crate) fn explain_revert(data: &[u8]) -> String {
             format!("the close can be finalized from {}, and now is {}", time(error.closeAt), time(error.timestamp))
         }
         Errors::NotPayer(error) => format!("only the payer {} may do this, not {}", error.payer, error.caller),
-        Errors::NotPayee(error) => format!("only the payee {} may do this, not {}", error.payee, error.caller),
+        Errors::NotPayee(error) => {
+            format!("only the payee {} and its operators may do this, not {}", error.payee, error.caller)
+        }
+        Errors::InvalidSignature(error) => format!("the signature is not one of {} over what it is for now", error.signer),
+        Errors::DeadlinePassed(error) => {
+            format!("it was good until {}, and now is {}", time(error.deadline), time(error.timestamp))
+        }
         Errors::TransferMismatch(error) => {
             format!("the token delivered {} instead of {}", error.received, error.expected)
         }
@@ -394,6 +501,7 @@ fn explain_foreign_revert(data: &[u8]) -> String {
     if data.is_empty() {
         return "it gives no reason".to_owned();
     }
-    alloy::sol_types::decode_revert_reason(data)
+    crate::split::explain_revert(data)
+        .or_else(|| alloy::sol_types::decode_revert_reason(data))
         .unwrap_or_else(|| format!("revert data {}", alloy::primitives::hex::encode_prefixed(data)))
 }

@@ -14,6 +14,7 @@ pub mod escrow;
 pub mod local_chain;
 pub mod payee;
 pub mod payer;
+pub mod split;
 pub mod token;
 
 /// What signs: keys of this library sign digests at once, without I/O.

@@ -6,3 +6,4 @@ mod chain;
 mod payee;
 mod payer;
 mod redeeming;
+mod splitting;
