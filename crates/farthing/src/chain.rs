@@ -6,9 +6,10 @@ use alloy::network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuild
 use alloy::primitives::{Address, B256, Bytes, TxHash, U256};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
+use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
-use farthing_core::{Amount, Timestamp};
+use farthing_core::{Amount, Timestamp, VoucherSignature};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
@@ -72,6 +73,9 @@ pub enum ChainError {
     /// An amount on the chain does not fit.
     #[error("the chain returned {0}, which is no amount")]
     Amount(U256),
+    /// The key did not sign.
+    #[error("the key did not sign: {0}")]
+    Signer(String),
 }
 
 /// A block of the chain.
@@ -96,6 +100,17 @@ pub struct Mined {
     pub gas_used: u64,
     /// Wei paid per unit of gas.
     pub gas_price: u128,
+}
+
+impl From<TransactionReceipt> for Mined {
+    fn from(receipt: TransactionReceipt) -> Self {
+        Self {
+            hash: receipt.transaction_hash,
+            block: receipt.block_number.unwrap_or_default(),
+            gas_used: receipt.gas_used,
+            gas_price: receipt.effective_gas_price,
+        }
+    }
 }
 
 /// What a transaction offers, in wei per unit of gas.
@@ -175,6 +190,13 @@ impl SignedTransaction {
             max_priority_fee_per_gas: self.envelope.max_priority_fee_per_gas().unwrap_or_default(),
         }
     }
+
+    /// The most that its gas can cost, in wei.
+    #[must_use]
+    pub fn cost_max(&self) -> Amount {
+        let gas = u128::from(self.envelope.gas_limit());
+        Amount::new(gas.saturating_mul(self.envelope.max_fee_per_gas()))
+    }
 }
 
 /// A connection to one chain, with or without a key to send with. Cheap to clone.
@@ -190,6 +212,7 @@ pub struct Chain {
 #[derive(Clone, Debug)]
 struct Sender {
     address: Address,
+    key: PrivateKeySigner,
     wallet: EthereumWallet,
 }
 
@@ -212,7 +235,8 @@ impl Chain {
         // The fillers are ours: see `sign`.
         let provider = ProviderBuilder::default().connect_reqwest(client, url.clone()).erased();
         let chain_id = provider.get_chain_id().await.map_err(|error| unreachable(without_url(&error)))?;
-        let sender = key.map(|key| Sender { address: key.address(), wallet: EthereumWallet::from(key) });
+        let sender =
+            key.map(|key| Sender { address: key.address(), wallet: EthereumWallet::from(key.clone()), key });
         Ok(Self { provider, sender, url: shown, chain_id, mined_within: Self::MINED_WITHIN })
     }
 
@@ -246,6 +270,34 @@ impl Chain {
     #[must_use]
     pub fn sender(&self) -> Option<Address> {
         self.sender.as_ref().map(|sender| sender.address)
+    }
+
+    /// Signs a digest with the key that this connection sends with.
+    ///
+    /// # Errors
+    ///
+    /// If it has none.
+    pub(crate) fn sign_digest(&self, digest: B256) -> Result<VoucherSignature, ChainError> {
+        let sender = self.sender.as_ref().ok_or(ChainError::ReadOnly)?;
+        let signature = sender.key.sign_hash_sync(&digest).map_err(|error| ChainError::Signer(error.to_string()))?;
+        VoucherSignature::from_bytes(&signature.as_bytes()).map_err(|error| ChainError::Signer(error.to_string()))
+    }
+
+    /// How long a transaction may take to be mined.
+    #[must_use]
+    pub const fn mined_within(&self) -> Duration {
+        self.mined_within
+    }
+
+    /// What time it is at the head, as whoever made the block says.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn time(&self) -> Result<Timestamp, ChainError> {
+        let head = self.block(BlockNumberOrTag::Latest).await?;
+        let none = || ChainError::Unreachable { url: self.url.clone(), reason: "it has no latest block".to_owned() };
+        Ok(head.ok_or_else(none)?.at)
     }
 
     /// The connection underneath, for reads that this library has no method for.
@@ -401,13 +453,7 @@ impl Chain {
     /// As [`Chain::sign`] and [`Chain::broadcast`].
     pub async fn send(&self, request: TransactionRequest) -> Result<Mined, ChainError> {
         let signed = self.sign(request).await?;
-        let receipt = self.broadcast(signed).await?;
-        Ok(Mined {
-            hash: receipt.transaction_hash,
-            block: receipt.block_number.unwrap_or_default(),
-            gas_used: receipt.gas_used,
-            gas_price: receipt.effective_gas_price,
-        })
+        Ok(self.broadcast(signed).await?.into())
     }
 
     /// Waits until one of several transactions is mined; the last is the one that is talked about if none is.

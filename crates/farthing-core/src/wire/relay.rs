@@ -193,12 +193,12 @@ mod tests {
         let (nonce, deadline) = (7, Timestamp::from_unix_seconds(1_800_000_000));
         let withdrawal = Withdrawal { account, amount: Amount::new(5), to: account.payer, nonce, deadline };
         let deployment = Deployment { chain_id: 31_337, escrow: Address::repeat_byte(4) };
-        let request = RelayRequest {
-            deployment,
-            order: RelayOrder::Withdrawal { withdrawal, signature: signature() },
-        };
+        let request = RelayRequest { deployment, order: RelayOrder::Withdrawal { withdrawal, signature: signature() } };
         let json = serde_json::to_value(request).expect("writes");
-        assert_eq!((&json["type"], &json["chainId"], &json["amount"]), (&"withdrawal".into(), &31_337.into(), &"5".into()));
+        assert_eq!(
+            (&json["type"], &json["chainId"], &json["amount"]),
+            (&"withdrawal".into(), &31_337.into(), &"5".into())
+        );
         assert_eq!(serde_json::from_value::<RelayRequest>(json).expect("reads"), request);
         let authorization = SignedAuthorization {
             valid_after: Timestamp::from_unix_seconds(0),
