@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Test} from "forge-std/Test.sol";
 
-import {Account as Purse, Channel, IEscrow} from "../contracts/IEscrow.sol";
+import {Account as Purse, Authorization, Channel, IEscrow, Permit} from "../contracts/IEscrow.sol";
 import {DemoDollar} from "./tokens/DemoDollar.sol";
 
 /// @dev Ids, signatures, packed rows and money, for tests and for the handler of the invariants. Hashing and packing are
@@ -97,6 +97,78 @@ abstract contract Toolbox is Test {
     {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digestOf(channel, cumulativeAmount));
         return abi.encodePacked(r, s, v);
+    }
+
+    function withdrawalDigestOf(Purse memory purse, uint256 amount, address to, uint256 nonce, uint256 deadline)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 typehash = keccak256(
+            "Withdrawal(address payer,address authorizedSigner,address token,uint256 amount,address to,uint256 nonce,uint256 deadline)"
+        );
+        bytes32 structHash = keccak256(
+            abi.encode(typehash, purse.payer, purse.authorizedSigner, purse.token, amount, to, nonce, deadline)
+        );
+        return keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
+    }
+
+    /// @dev Signs with the key of the account's payer.
+    function signWithdrawal(Purse memory purse, uint256 amount, address to, uint256 nonce, uint256 deadline)
+        internal
+        view
+        returns (bytes memory)
+    {
+        bytes32 digest = withdrawalDigestOf(purse, amount, to, nonce, deadline);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf(purse.payer), digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev The same for any digest: 65 bytes by the key of `signer`.
+    function signDigest(address signer, bytes32 digest) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf(signer), digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev EIP-2612, for the escrow, at the owner's present nonce.
+    function signPermit(address owner, address token, uint256 amount, uint256 deadline)
+        internal
+        view
+        returns (Permit memory permit)
+    {
+        bytes32 typehash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        uint256 nonce = DemoDollar(token).nonces(owner);
+        bytes32 structHash = keccak256(abi.encode(typehash, owner, escrow, amount, nonce, deadline));
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", DemoDollar(token).DOMAIN_SEPARATOR(), structHash));
+        permit.deadline = deadline;
+        (permit.v, permit.r, permit.s) = vm.sign(keyOf(owner), digest);
+    }
+
+    /// @dev What has to be signed of an EIP-3009 authorization besides its terms.
+    struct Transfer {
+        address from;
+        address token;
+        uint256 amount;
+        bytes32 id;
+    }
+
+    /// @dev EIP-3009, to the escrow, for the account or channel of this id.
+    function signAuthorization(Transfer memory transfer, uint256 validAfter, uint256 validBefore, bytes32 salt)
+        internal
+        view
+        returns (Authorization memory authorization)
+    {
+        bytes32 typehash = keccak256(
+            "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+        );
+        bytes32 nonce = keccak256(abi.encode(transfer.id, salt));
+        bytes32 structHash =
+            keccak256(abi.encode(typehash, transfer.from, escrow, transfer.amount, validAfter, validBefore, nonce));
+        bytes32 separator = DemoDollar(transfer.token).DOMAIN_SEPARATOR();
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", separator, structHash));
+        (authorization.validAfter, authorization.validBefore, authorization.salt) = (validAfter, validBefore, salt);
+        (authorization.v, authorization.r, authorization.s) = vm.sign(keyOf(transfer.from), digest);
     }
 
     /// @dev Signs with the key of the channel's authorized signer.

@@ -18,4 +18,9 @@ contract FalseDollar is TestDollar {
     function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
         return !refusing && super.transferFrom(from, to, amount);
     }
+
+    /// @dev An authorization has no answer to say false with: it just doesn't happen.
+    function _transfer(address from, address to, uint256 amount) internal override {
+        if (!refusing) super._transfer(from, to, amount);
+    }
 }

@@ -16,4 +16,9 @@ contract FeeDollar is TestDollar {
         _burn(to, amount / 100 + 1);
         return true;
     }
+
+    function _transfer(address from, address to, uint256 amount) internal override {
+        super._transfer(from, to, amount);
+        _burn(to, amount / 100 + 1);
+    }
 }

@@ -35,6 +35,22 @@ contract HookDollar is TestDollar {
         return true;
     }
 
+    /// @dev Its owner is told of a permit as well.
+    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        public
+        override
+    {
+        _tell(owner, owner);
+        super.permit(owner, spender, value, deadline, v, r, s);
+    }
+
+    function _transfer(address from, address to, uint256 amount) internal override {
+        _tell(from, to);
+        super._transfer(from, to, amount);
+        _take(to, amount);
+        _tell(from, to);
+    }
+
     function _take(address from, uint256 amount) private {
         if (amount <= SMALL_CHANGE) return;
         uint256 held = balanceOf(from);
