@@ -235,8 +235,7 @@ impl Chain {
         // The fillers are ours: see `sign`.
         let provider = ProviderBuilder::default().connect_reqwest(client, url.clone()).erased();
         let chain_id = provider.get_chain_id().await.map_err(|error| unreachable(without_url(&error)))?;
-        let sender =
-            key.map(|key| Sender { address: key.address(), wallet: EthereumWallet::from(key.clone()), key });
+        let sender = key.map(|key| Sender { address: key.address(), wallet: EthereumWallet::from(key.clone()), key });
         Ok(Self { provider, sender, url: shown, chain_id, mined_within: Self::MINED_WITHIN })
     }
 
@@ -341,6 +340,16 @@ impl Chain {
     /// If the chain does not answer.
     pub async fn receipt(&self, hash: TxHash) -> Result<Option<TransactionReceipt>, ChainError> {
         self.provider.get_transaction_receipt(hash).await.map_err(|error| self.error(&error))
+    }
+
+    /// Whether the node holds a transaction, mined or not.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn holds(&self, hash: TxHash) -> Result<bool, ChainError> {
+        let found = self.provider.get_transaction_by_hash(hash).await.map_err(|error| self.error(&error))?;
+        Ok(found.is_some())
     }
 
     /// Whether there is code at an address. Money sent to a right but empty address is gone.

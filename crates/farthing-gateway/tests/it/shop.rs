@@ -7,14 +7,16 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use farthing::PrivateKeySigner;
 use farthing::clock;
 use farthing::escrow::{EscrowError, Funds};
-use farthing::payee::store::{Entry, Outcome, Redemption};
+use farthing::payee::store::{Entry, Outcome, Redemption, Relayed};
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeOptions, PayeeStore, StoreError};
 use farthing_core::ledger::{ChannelBooks, Charge};
 use farthing_core::voucher::Domain;
 use farthing_core::wire::credential::ChannelTerms;
 use farthing_core::wire::{Challenge, ChallengeSecret, Credential, Problem, SignedReceipt, VoucherPayload};
-use farthing_core::{Address, Amount, B256, Channel, ChannelId, Deployment, Token, Voucher, VoucherSignature};
+use farthing_core::{
+    AccountId, Address, Amount, B256, Channel, ChannelId, Deployment, Token, Voucher, VoucherSignature,
+};
 use farthing_gateway::{AppOptions, Catalog, app};
 use http_body_util::BodyExt;
 use std::path::Path;
@@ -80,6 +82,10 @@ impl PayeeStore for Disk {
         self.store.all_books()
     }
 
+    fn books_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
+        self.store.books_of(account)
+    }
+
     fn charge(&self, channel_id: ChannelId, cumulative_amount: Amount) -> Result<Option<Charge>, StoreError> {
         self.store.charge(channel_id, cumulative_amount)
     }
@@ -98,6 +104,18 @@ impl PayeeStore for Disk {
 
     fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
         self.store.redemptions()
+    }
+
+    fn relayed(&self, request: B256) -> Result<Option<Relayed>, StoreError> {
+        self.store.relayed(request)
+    }
+
+    fn relayed_in(&self, hash: B256) -> Result<Option<Relayed>, StoreError> {
+        self.store.relayed_in(hash)
+    }
+
+    fn relay_spent(&self, day: u64) -> Result<Amount, StoreError> {
+        self.store.relay_spent(day)
     }
 }
 

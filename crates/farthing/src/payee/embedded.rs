@@ -1,10 +1,12 @@
 //! The payee's ledger in one file, with redb: transactions, checksums, and an operating-system lock that dies with its
 //! process.
 
-use super::store::{AccountSums, Entry, LedgerIdentity, Outcome, PayeeStore, PendingCharge, Redemption, StoreError};
+use super::store::{
+    AccountSums, Entry, LedgerIdentity, Outcome, PayeeStore, PendingCharge, Redemption, Relayed, StoreError,
+};
 use farthing_core::ledger::{self, Acceptance, ChannelBooks, Charge};
 use farthing_core::wire::ChallengeSecret;
-use farthing_core::{AccountId, Amount, ChannelId};
+use farthing_core::{AccountId, Amount, B256, ChannelId};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,12 @@ const CHARGES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("charges
 const REDEMPTIONS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("redemptions");
 /// Day → what accounts without history were served for.
 const STRANGERS: TableDefinition<'_, u64, u128> = TableDefinition::new("strangers");
+/// Transaction hash → what was relayed in it.
+const RELAYED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("relayed");
+/// Digest that a payer signed → hash of the transaction that was sent last for it.
+const RELAYED_BY_REQUEST: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("relayed by request");
+/// Day → what relaying cost, in wei.
+const RELAY_SPENT: TableDefinition<'_, u64, u128> = TableDefinition::new("relay spent");
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -95,9 +103,10 @@ impl EmbeddedStore {
                     meta.insert(name, value.as_slice()).map_err(|error| self.failed(&error))?;
                 }
             }
-            for table in [BOOKS, CHARGES, REDEMPTIONS] {
+            for table in [BOOKS, CHARGES, REDEMPTIONS, RELAYED, RELAYED_BY_REQUEST] {
                 transaction.open_table(table).map_err(|error| self.failed(&error))?;
             }
+            transaction.open_table(RELAY_SPENT).map_err(|error| self.failed(&error))?;
             transaction.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
             transaction.open_table(STRANGERS).map_err(|error| self.failed(&error))?;
         }
@@ -189,7 +198,26 @@ impl EmbeddedStore {
                 table.insert(redemption.hash.as_slice(), value.as_slice()).map_err(|error| self.failed(&error))?;
                 Ok(Outcome::Noted)
             }
+            Entry::Relayed(relayed) => self.apply_relayed(transaction, relayed),
         }
+    }
+
+    /// The day's sum grows by what is new, or shrinks by what it turned out not to have cost.
+    fn apply_relayed(&self, transaction: &WriteTransaction, relayed: &Relayed) -> Result<Outcome, StoreError> {
+        let failed = |error: redb::StorageError| self.failed(&error);
+        let mut table = transaction.open_table(RELAYED).map_err(|error| self.failed(&error))?;
+        let before = self.get::<Relayed>(&table, relayed.hash.as_slice())?;
+        table.insert(relayed.hash.as_slice(), self.encode(relayed)?.as_slice()).map_err(failed)?;
+        let mut by_request = transaction.open_table(RELAYED_BY_REQUEST).map_err(|error| self.failed(&error))?;
+        if before.is_none() {
+            by_request.insert(relayed.request.as_slice(), relayed.hash.as_slice()).map_err(failed)?;
+        }
+        let mut spent = transaction.open_table(RELAY_SPENT).map_err(|error| self.failed(&error))?;
+        let today = spent.get(relayed.day).map_err(failed)?.map_or(Amount::ZERO, |today| Amount::new(today.value()));
+        let counted = before.map_or(Amount::ZERO, |before| before.cost);
+        let today = today.saturating_sub(counted).saturating_add(relayed.cost);
+        spent.insert(relayed.day, today.base_units()).map_err(failed)?;
+        Ok(Outcome::Noted)
     }
 
     fn apply_charge(&self, transaction: &WriteTransaction, pending: &PendingCharge) -> Result<Outcome, StoreError> {
@@ -272,6 +300,21 @@ impl PayeeStore for EmbeddedStore {
         self.collect(BOOKS, |key, books| (channel_id_of(key), books))
     }
 
+    fn books_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
+        self.read(|reader| {
+            let accounts = reader.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
+            let books = reader.open_table(BOOKS).map_err(|error| self.failed(&error))?;
+            let first = account_key(account, ChannelId::default());
+            let mut found = Vec::new();
+            for entry in accounts.range(first.as_slice()..).map_err(|error| self.failed(&error))? {
+                let (key, ()) = entry.map(|(key, _)| (key, ())).map_err(|error| self.failed(&error))?;
+                let Some(id) = key.value().strip_prefix(account.0.as_slice()) else { break };
+                found.extend(self.get(&books, id)?.map(|books| (channel_id_of(id), books)));
+            }
+            Ok(found)
+        })
+    }
+
     fn charge(&self, channel_id: ChannelId, cumulative_amount: Amount) -> Result<Option<Charge>, StoreError> {
         self.read(|reader| {
             let table = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
@@ -313,6 +356,28 @@ impl PayeeStore for EmbeddedStore {
 
     fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
         self.collect(REDEMPTIONS, |_, redemption| redemption)
+    }
+
+    fn relayed(&self, request: B256) -> Result<Option<Relayed>, StoreError> {
+        self.read(|reader| {
+            let by_request = reader.open_table(RELAYED_BY_REQUEST).map_err(|error| self.failed(&error))?;
+            let Some(hash) = by_request.get(request.as_slice()).map_err(|error| self.failed(&error))? else {
+                return Ok(None);
+            };
+            self.get(&reader.open_table(RELAYED).map_err(|error| self.failed(&error))?, hash.value())
+        })
+    }
+
+    fn relayed_in(&self, hash: B256) -> Result<Option<Relayed>, StoreError> {
+        self.read(|reader| self.get(&reader.open_table(RELAYED).map_err(|error| self.failed(&error))?, hash.as_slice()))
+    }
+
+    fn relay_spent(&self, day: u64) -> Result<Amount, StoreError> {
+        self.read(|reader| {
+            let spent = reader.open_table(RELAY_SPENT).map_err(|error| self.failed(&error))?;
+            let today = spent.get(day).map_err(|error| self.failed(&error))?;
+            Ok(today.map_or(Amount::ZERO, |today| Amount::new(today.value())))
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod earnings;
 pub mod embedded;
 pub mod redeemer;
+pub mod relay;
 pub mod store;
 pub mod views;
 pub mod watcher;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use embedded::EmbeddedStore;
 pub use redeemer::Redeemer;
+pub use relay::{Relay, RelayLimits};
 pub use store::{LedgerIdentity, PayeeStore, StoreError};
 pub use views::{ChainViews, FundsSource};
 pub use watcher::Watcher;

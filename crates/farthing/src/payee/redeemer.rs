@@ -1,6 +1,6 @@
 //! Turns vouchers into money: of each channel only the highest that is due, many channels in one transaction.
 
-use super::store::{Entry, Redemption, RedemptionState};
+use super::store::{Entry, Redemption, RedemptionState, Relayed};
 use super::{Payee, StoreError};
 use crate::chain::{ChainError, Fees, Place, SignedTransaction, succeeded};
 use crate::clock;
@@ -9,7 +9,7 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::B256;
 use alloy::rpc::types::TransactionReceipt;
 use farthing_core::voucher::SignatureError;
-use farthing_core::{AcceptedVoucher, Amount, Channel, ChannelId};
+use farthing_core::{AcceptedVoucher, Address, Amount, Channel, ChannelId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,8 +46,13 @@ pub enum RedeemError {
         channel_id: ChannelId,
     },
     /// The connection sends as somebody else.
-    #[error("only the payee can close a channel")]
-    NotPayee,
+    #[error("only the payee {payee} and its operators can close a channel, not {sender}")]
+    NotPayee {
+        /// Who would send.
+        sender: Address,
+        /// Whose channel it is.
+        payee: Address,
+    },
 }
 
 impl From<ChainError> for RedeemError {
@@ -114,7 +119,7 @@ pub struct Redeemed {
     pub block: u64,
 }
 
-/// Redeems for one payee. Anyone can send a redemption; closing needs the payee's key.
+/// Redeems for one payee. Anyone can send a redemption; closing needs the payee's key, or an operator's.
 ///
 /// A transaction that is not mined in time is not forgotten: the next redemption or close finds out what became of it
 /// and, if it still waits, takes its place with a better offer. So of two attempts one at most is ever mined. What the
@@ -123,16 +128,16 @@ pub struct Redeemed {
 /// Clones take turns, so that none sends what another is about to.
 #[derive(Clone, Debug)]
 pub struct Redeemer {
-    payee: Payee,
-    escrow: Escrow,
-    turns: Arc<Mutex<()>>,
+    pub(super) payee: Payee,
+    pub(super) escrow: Escrow,
+    pub(super) turns: Arc<Mutex<()>>,
 }
 
 /// Where the next transaction goes.
-struct Turn {
-    place: Place,
+pub(super) struct Turn {
+    pub(super) place: Place,
     /// Earlier attempts at the same place: one of them may be mined after all.
-    rivals: Vec<Redemption>,
+    pub(super) rivals: Vec<Redemption>,
 }
 
 /// A transaction that was mined at a place: the one that was sent, or an earlier attempt.
@@ -274,7 +279,10 @@ impl Redeemer {
             let channels = self.channels_of(&vouchers, &turn.rivals)?;
             let before = self.redeemed_at_head(&channels).await?;
             let signed = self.escrow.sign_redemption(&vouchers, turn.place).await?;
-            let Settled { mut redeemed, is_rival, .. } = self.send(signed, &vouchers, false, turn.rivals).await?;
+            let Settled { mut redeemed, is_rival, record } = self.send(signed, &vouchers, false, turn.rivals).await?;
+            if record.is_relayed() {
+                return Ok(true);
+            }
             redeemed.paid = match self.redeemed_at_head(&channels).await {
                 Ok(after) => after.saturating_sub(before),
                 Err(error) => {
@@ -294,14 +302,16 @@ impl Redeemer {
     ///
     /// # Errors
     ///
-    /// If the sender is not the payee, nothing is reserved, or the transaction fails.
+    /// If the sender is neither the payee nor its operator, nothing is reserved, or the transaction fails.
     ///
     /// # Cancel safety
     ///
     /// As [`Redeemer::redeem`].
     pub async fn close(&self, channel_id: ChannelId) -> Result<Redeemed, RedeemError> {
-        if self.escrow.chain().sender() != Some(self.payee.address()) {
-            return Err(RedeemError::NotPayee);
+        let sender = self.escrow.chain().sender().ok_or(ChainError::ReadOnly)?;
+        let payee = self.payee.address();
+        if sender != payee && !self.escrow.is_operator(payee, sender).await? {
+            return Err(RedeemError::NotPayee { sender, payee });
         }
         let channel = self.channel(channel_id)?;
         let _turn = self.turns.lock().await;
@@ -328,7 +338,7 @@ impl Redeemer {
 
     /// Finds out what became of everything that was sent, writes it down, and says where the next transaction goes: to
     /// the place of one that still waits or was dropped, so that nothing ever queues behind what is stuck.
-    async fn reconcile(&self) -> Result<Turn, RedeemError> {
+    pub(super) async fn reconcile(&self) -> Result<Turn, RedeemError> {
         let chain = self.escrow.chain();
         let sender = chain.sender().ok_or(ChainError::ReadOnly)?;
         // Before the receipts: what is not found after that, although its nonce is taken, is nowhere.
@@ -430,7 +440,11 @@ impl Redeemer {
     }
 
     /// Writes down which of several attempts at one place was mined, and that the others can't be any more.
-    async fn settle(&self, attempts: Vec<Redemption>, receipt: &TransactionReceipt) -> Result<Redemption, RedeemError> {
+    pub(super) async fn settle(
+        &self,
+        attempts: Vec<Redemption>,
+        receipt: &TransactionReceipt,
+    ) -> Result<Redemption, RedeemError> {
         let mut mined = None;
         for attempt in attempts {
             let state = if attempt.hash == receipt.transaction_hash && receipt.status() {
@@ -445,12 +459,25 @@ impl Redeemer {
             if attempt.hash == receipt.transaction_hash {
                 mined = Some(attempt.clone());
             }
+            if attempt.is_relayed() {
+                self.note_relay_cost(attempt.hash, receipt).await?;
+            }
             self.note(attempt, state).await?;
         }
         mined.ok_or_else(|| EscrowError::Answer("a receipt of another transaction".to_owned()).into())
     }
 
-    async fn note(&self, record: Redemption, state: RedemptionState) -> Result<(), RedeemError> {
+    /// Puts right what was set aside for relaying: a transaction that reverts costs its gas all the same, and one whose
+    /// place another one took costs nothing.
+    async fn note_relay_cost(&self, hash: B256, receipt: &TransactionReceipt) -> Result<(), RedeemError> {
+        let Some(relayed) = self.payee.store().relayed_in(hash)? else { return Ok(()) };
+        let paid = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
+        let cost = if hash == receipt.transaction_hash { Amount::new(paid) } else { Amount::ZERO };
+        self.payee.writer().write(Entry::Relayed(Relayed { cost, ..relayed })).await?;
+        Ok(())
+    }
+
+    pub(super) async fn note(&self, record: Redemption, state: RedemptionState) -> Result<(), RedeemError> {
         self.payee.writer().write(Entry::Redemption(Redemption { state, ..record })).await?;
         Ok(())
     }

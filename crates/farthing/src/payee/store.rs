@@ -3,7 +3,7 @@
 use super::views::AccountView;
 use crate::chain::Fees;
 use farthing_core::ledger::{AccountPosition, ChannelBooks, Charge, ChargeRequest, CreditTerms, Refusal, Sight};
-use farthing_core::{Address, Amount, B256, ChannelId, Deployment, Timestamp, VerifiedVoucher};
+use farthing_core::{AccountId, Address, Amount, B256, ChannelId, Deployment, Timestamp, VerifiedVoucher};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ pub struct PendingCharge {
     pub credit: CreditTerms,
 }
 
-/// A redemption or close, written down before it is sent.
+/// A redemption or close, written down before it is sent. What is relayed for a payer is one as well, without vouchers:
+/// the same key sends it, and of two transactions at one place in its order one at most is ever mined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redemption {
     /// The transaction's hash.
@@ -60,6 +61,28 @@ pub struct Redemption {
     pub at: Timestamp,
     /// What became of it.
     pub state: RedemptionState,
+}
+
+impl Redemption {
+    /// Whether it was relayed for a payer and redeems nothing.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.vouchers.is_empty() && !self.closes
+    }
+}
+
+/// What was spent, at most, to relay something: written down before the transaction is sent, and put right when it is
+/// mined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// The digest that the payer signed.
+    pub request: B256,
+    /// The transaction that was sent last for it.
+    pub hash: B256,
+    /// The UTC day whose budget pays, counted from 1970-01-01.
+    pub day: u64,
+    /// What its gas costs, in wei; the most that it can cost until it is mined.
+    pub cost: Amount,
 }
 
 /// What became of a redemption.
@@ -94,6 +117,8 @@ pub enum Entry {
     },
     /// A redemption is about to be sent, or something became of it.
     Redemption(Redemption),
+    /// Something is about to be relayed, or its cost is known now.
+    Relayed(Relayed),
 }
 
 /// What became of an entry.
@@ -190,6 +215,13 @@ pub trait PayeeStore: fmt::Debug + Send + Sync {
     /// See [`PayeeStore::books`].
     fn all_books(&self) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError>;
 
+    /// The books of an account's channels.
+    ///
+    /// # Errors
+    ///
+    /// See [`PayeeStore::books`].
+    fn books_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError>;
+
     /// The charge under a voucher's id.
     ///
     /// # Errors
@@ -225,6 +257,27 @@ pub trait PayeeStore: fmt::Debug + Send + Sync {
     ///
     /// See [`PayeeStore::books`].
     fn redemptions(&self) -> Result<Vec<Redemption>, StoreError>;
+
+    /// What was sent last for a payer's signature.
+    ///
+    /// # Errors
+    ///
+    /// See [`PayeeStore::books`].
+    fn relayed(&self, request: B256) -> Result<Option<Relayed>, StoreError>;
+
+    /// What was relayed in a transaction.
+    ///
+    /// # Errors
+    ///
+    /// See [`PayeeStore::books`].
+    fn relayed_in(&self, hash: B256) -> Result<Option<Relayed>, StoreError>;
+
+    /// What a UTC day's relaying has cost, in wei, with the most that it can cost for what is not mined yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`PayeeStore::books`].
+    fn relay_spent(&self, day: u64) -> Result<Amount, StoreError>;
 }
 
 /// What a store must look up to judge a voucher: the sums over the account's other channels, and the day's credit to

@@ -1,0 +1,465 @@
+//! Sends for payers who hold tokens and none of the chain's own coin, and pays their gas.
+//!
+//! A stranger asks, and the creator pays. So what may be asked is narrow (this ledger's own escrow and token, from a
+//! minimum on, withdrawals of customers only), what it may cost is bounded (a budget of gas a day that survives a
+//! restart, a price above which nothing is sent, a number of orders a payer and day), and nothing is sent that the chain
+//! would refuse. The key that redeems sends this too, and they take turns.
+
+use super::redeemer::{RedeemError, Redeemer};
+use super::store::{Entry, Redemption, RedemptionState, Relayed};
+use super::{Payee, StoreError};
+use crate::chain::{ChainError, SignedTransaction};
+use crate::clock;
+use crate::escrow::EscrowError;
+use crate::token::{self, SigningError};
+use alloy::eips::BlockNumberOrTag;
+use farthing_core::funding::TokenDomain;
+use farthing_core::ledger::ChannelBooks;
+use farthing_core::voucher::SignatureError;
+use farthing_core::wire::relay::RELAY_PATH;
+use farthing_core::wire::{Problem, ProblemType, RelayAnswer, RelayOrder, RelayRequest, RelayTerms};
+use farthing_core::{Account, Address, Amount, B256, Channel, Timestamp, Token};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+
+/// How many requests may be under way at once; each asks the chain a few times before it is sent or refused.
+const REQUESTS_MAX: usize = 8;
+
+/// How long a request waits for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long something must still be good when it is sent: it has to be mined before.
+const GOOD_FOR_SECONDS: u64 = 60;
+
+/// The price of gas that a creator pays at most unless it says otherwise: 50 gwei.
+const GAS_PRICE_MAX: u128 = 50_000_000_000;
+
+/// How much a relay gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// The least that is deposited or reserved.
+    pub minimum_deposit: Amount,
+    /// The least that is withdrawn, unless it is all that is left.
+    pub minimum_withdrawal: Amount,
+    /// What the gas of one UTC day may cost, in wei.
+    pub gas_budget_per_day: Amount,
+    /// The price of gas, in wei, above which nothing is sent.
+    pub gas_price_max: u128,
+    /// How much is sent for one payer in one UTC day. Forgotten by a restart, unlike the budget.
+    pub orders_per_payer_and_day: u32,
+}
+
+impl RelayLimits {
+    /// The same minimum for both ways, and the usual bounds.
+    #[must_use]
+    pub const fn new(minimum: Amount, gas_budget_per_day: Amount) -> Self {
+        Self {
+            minimum_deposit: minimum,
+            minimum_withdrawal: minimum,
+            gas_budget_per_day,
+            gas_price_max: GAS_PRICE_MAX,
+            orders_per_payer_and_day: 8,
+        }
+    }
+}
+
+/// Thrown when something is not relayed. Nothing was sent then, unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// For another escrow or chain, in another token, or for another payee.
+    #[error("this site relays for its own escrow, token and payee only; {what} is another")]
+    NotOurs {
+        /// What is another one.
+        what: &'static str,
+    },
+    /// Too little.
+    #[error("{} is less than the {} from which on this site relays", token.format(*amount), token.format(*minimum))]
+    Minimum {
+        /// How much was asked.
+        amount: Amount,
+        /// The least.
+        minimum: Amount,
+        /// In what.
+        token: Token,
+    },
+    /// Not signed by the payer.
+    #[error("the payer's signature is not good: {0}")]
+    Signature(#[from] SignatureError),
+    /// Not good now, or not for long enough to be mined.
+    #[error("it is good after {from} and before {until}, and now is {now}; it needs {GOOD_FOR_SECONDS} s")]
+    Time {
+        /// The last second in which it is not good yet.
+        from: Timestamp,
+        /// The first second in which it is not good any more.
+        until: Timestamp,
+        /// The head's time.
+        now: Timestamp,
+    },
+    /// Nobody has paid here from this account: free withdrawals are for customers.
+    #[error("nothing was bought here from account {}, and this site relays withdrawals of its customers only", account.id())]
+    Stranger {
+        /// The account.
+        account: Account,
+    },
+    /// What would be left would not pay for what was bought here.
+    #[error(
+        "the account holds {} and owes {} here, so at most {} can be withdrawn",
+        token.format(*balance), token.format(*owed), token.format(balance.saturating_sub(*owed))
+    )]
+    Owes {
+        /// What the account holds.
+        balance: Amount,
+        /// What it owes this payee and no reservation covers.
+        owed: Amount,
+        /// In what.
+        token: Token,
+    },
+    /// This payer had its share of the day.
+    #[error("{count} orders of {payer} were relayed today; ask again tomorrow (UTC)")]
+    TooMany {
+        /// The payer.
+        payer: Address,
+        /// How many.
+        count: u32,
+    },
+    /// Others are being served, or a transaction of the same key is in the way.
+    #[error("another transaction has its turn; ask again in a minute")]
+    Busy,
+    /// The day's gas is spent.
+    #[error("today's gas for relaying is used up; ask again tomorrow (UTC), or send it yourself")]
+    BudgetSpent {
+        /// What is spent, in wei.
+        spent: Amount,
+        /// What this would cost at most, in wei.
+        cost: Amount,
+        /// What may be spent, in wei.
+        budget: Amount,
+    },
+    /// Gas is too dear.
+    #[error("gas is too dear now; ask again later")]
+    GasTooDear {
+        /// The price, in wei.
+        price: u128,
+        /// What is paid at most.
+        maximum: u128,
+    },
+    /// The chain would refuse it.
+    #[error("the chain would refuse it: {reason}")]
+    WouldFail {
+        /// Why.
+        reason: String,
+    },
+    /// The chain does not answer, the relay's own wallet is empty, or the node refuses the transaction.
+    #[error(transparent)]
+    Escrow(#[from] EscrowError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key's earlier transactions can't be looked up.
+    #[error(transparent)]
+    Redeemer(#[from] RedeemError),
+    /// The work was stopped in the middle: the process ends.
+    #[error("stopped before it was clear whether it was sent")]
+    Stopped,
+}
+
+impl RelayError {
+    /// What the client is told. What concerns the creator's wallet, chain or store stays in the log.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let kind = match self {
+            Self::NotOurs { .. } | Self::Stranger { .. } | Self::Owes { .. } => ProblemType::RelayRefused,
+            Self::Minimum { .. } => ProblemType::RelayMinimum,
+            Self::Signature(_) | Self::Time { .. } => ProblemType::RelayInvalid,
+            Self::TooMany { .. } => ProblemType::RelayTooMany,
+            Self::WouldFail { .. } => ProblemType::RelayWouldFail,
+            Self::Busy | Self::BudgetSpent { .. } | Self::GasTooDear { .. } => ProblemType::RelayExhausted,
+            Self::Escrow(_) | Self::Store(_) | Self::Redeemer(_) | Self::Stopped => {
+                return Problem::new(ProblemType::RelayExhausted, "it can't be sent now; ask again later");
+            }
+        };
+        let problem = Problem::new(kind, self.to_string());
+        match self {
+            Self::Minimum { minimum, .. } => problem.with("minimum", minimum),
+            Self::Owes { balance, owed, .. } => problem.with("balance", balance).with("owed", owed),
+            _ => problem,
+        }
+    }
+}
+
+impl From<ChainError> for RelayError {
+    fn from(error: ChainError) -> Self {
+        Self::Escrow(error.into())
+    }
+}
+
+/// Relays for one payee. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Relay(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    redeemer: Redeemer,
+    token_domain: TokenDomain,
+    limits: RelayLimits,
+    places: Semaphore,
+    counts: Mutex<Counts>,
+}
+
+/// How much was sent for whom today.
+#[derive(Debug, Default)]
+struct Counts {
+    day: u64,
+    by_payer: HashMap<Address, u32>,
+}
+
+/// A request that was checked, and the digest that its payer signed.
+struct Checked {
+    order: RelayOrder,
+    digest: B256,
+}
+
+impl Relay {
+    /// A relay that sends with the redeemer's key and takes turns with it.
+    ///
+    /// # Errors
+    ///
+    /// If the token takes no signed transfers, or signs them in an unknown domain, or the chain does not answer.
+    pub async fn start(redeemer: Redeemer, limits: RelayLimits) -> Result<Self, SigningError> {
+        let token_domain = token::domain_of(redeemer.escrow.chain(), redeemer.payee.token().address).await?;
+        let (address, holder) = (redeemer.payee.token().address, redeemer.payee.address());
+        let known = token::authorization_used(redeemer.escrow.chain(), address, holder, B256::ZERO).await?;
+        known.ok_or(SigningError::Unsupported { token: address })?;
+        let (places, counts) = (Semaphore::new(REQUESTS_MAX), Mutex::default());
+        Ok(Self(Arc::new(Inner { redeemer, token_domain, limits, places, counts })))
+    }
+
+    /// What the listing says.
+    #[must_use]
+    pub fn terms(&self) -> RelayTerms {
+        let RelayLimits { minimum_deposit, minimum_withdrawal, .. } = self.0.limits;
+        RelayTerms { path: RELAY_PATH.to_owned(), minimum_deposit, minimum_withdrawal }
+    }
+
+    fn payee(&self) -> &Payee {
+        &self.0.redeemer.payee
+    }
+
+    /// Sends what a payer has signed, and answers as soon as the node has it. The same request again is answered with
+    /// the same transaction while that can still be mined, and is no second one.
+    ///
+    /// # Errors
+    ///
+    /// See [`RelayError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// What has begun to be sent is sent to the end.
+    pub async fn relay(&self, request: &RelayRequest) -> Result<RelayAnswer, RelayError> {
+        let checked = self.check(request)?;
+        let _place = self.0.places.try_acquire().map_err(|_| RelayError::Busy)?;
+        if let Some(answer) = self.sent_before(checked.digest).await? {
+            return Ok(answer);
+        }
+        self.count(checked.order.payer(), false)?;
+        self.check_on_chain(&checked.order).await?;
+        let turns = Arc::clone(&self.0.redeemer.turns);
+        let turn = tokio::time::timeout(TURN_WITHIN, turns.lock_owned()).await.map_err(|_| RelayError::Busy)?;
+        // In a task of its own: a client that hangs up must not leave a transaction half sent.
+        let relay = self.clone();
+        tokio::spawn(async move { relay.send(checked, turn).await }).await.map_err(|_| RelayError::Stopped)?
+    }
+
+    /// Everything that can be told without the chain.
+    fn check(&self, request: &RelayRequest) -> Result<Checked, RelayError> {
+        let (payee, order) = (self.payee(), &request.order);
+        let deployment = *payee.domain().deployment();
+        if request.deployment != deployment {
+            return Err(RelayError::NotOurs { what: "the escrow" });
+        }
+        if order.token() != payee.token().address {
+            return Err(RelayError::NotOurs { what: "the token" });
+        }
+        if matches!(order, RelayOrder::Open { channel, .. } if channel.payee != payee.address()) {
+            return Err(RelayError::NotOurs { what: "the payee" });
+        }
+        // A withdrawal may be less if it is all that is left; that the chain has to say.
+        if order.authorization(&deployment).is_some() {
+            self.check_minimum(order.amount(), self.0.limits.minimum_deposit)?;
+        }
+        let digest = match order {
+            RelayOrder::Withdrawal { withdrawal, .. } => withdrawal.digest(payee.domain()),
+            order => order.authorization(&deployment).map_or(B256::ZERO, |signed| signed.digest(&self.0.token_domain)),
+        };
+        order.verify(digest)?;
+        Ok(Checked { order: *order, digest })
+    }
+
+    fn check_minimum(&self, amount: Amount, minimum: Amount) -> Result<(), RelayError> {
+        if amount < minimum {
+            return Err(RelayError::Minimum { amount, minimum, token: self.payee().token().clone() });
+        }
+        Ok(())
+    }
+
+    /// Whether it is good now, and of a withdrawal whose it is. What is left of an account must pay for what it bought
+    /// here: else the creator would pay the gas of whoever leaves without paying.
+    async fn check_on_chain(&self, order: &RelayOrder) -> Result<(), RelayError> {
+        let now = self.0.redeemer.escrow.chain().time().await?;
+        let from = match order {
+            RelayOrder::Deposit { authorization, .. } | RelayOrder::Open { authorization, .. } => {
+                authorization.valid_after
+            }
+            RelayOrder::Withdrawal { .. } => Timestamp::from_unix_seconds(0),
+        };
+        if now <= from || order.expires() <= now.plus_seconds(GOOD_FOR_SECONDS) {
+            return Err(RelayError::Time { from, until: order.expires(), now });
+        }
+        let RelayOrder::Withdrawal { withdrawal, .. } = order else { return Ok(()) };
+        let (balance, owed) = self.owed_by(&withdrawal.account).await?;
+        let token = || self.payee().token().clone();
+        if withdrawal.amount.saturating_add(owed) > balance {
+            return Err(RelayError::Owes { balance, owed, token: token() });
+        }
+        if withdrawal.amount.saturating_add(owed) == balance {
+            return Ok(());
+        }
+        self.check_minimum(withdrawal.amount, self.0.limits.minimum_withdrawal)
+    }
+
+    /// What an account holds, and what of it is due here and not guaranteed.
+    async fn owed_by(&self, account: &Account) -> Result<(Amount, Amount), RelayError> {
+        let books: Vec<ChannelBooks> =
+            self.payee().store().books_of(account.id())?.into_iter().map(|(_, books)| books).collect();
+        if books.is_empty() {
+            return Err(RelayError::Stranger { account: *account });
+        }
+        let (mut balance, mut owed) = (Amount::ZERO, Amount::ZERO);
+        for books in books {
+            let channel: Channel = books.channel;
+            let funds = self.0.redeemer.escrow.funds_of(&channel, BlockNumberOrTag::Latest).await?;
+            let covered = funds.channel.redeemed.saturating_add(funds.channel.reserved);
+            owed = owed.saturating_add(books.due().saturating_sub(covered));
+            balance = funds.account_balance;
+        }
+        Ok((balance, owed))
+    }
+
+    /// The transaction that was sent for the same signature, if it can still be mined or has done its work.
+    async fn sent_before(&self, digest: B256) -> Result<Option<RelayAnswer>, RelayError> {
+        let Some(relayed) = self.payee().store().relayed(digest)? else { return Ok(None) };
+        let chain = self.0.redeemer.escrow.chain();
+        let is_there = match chain.receipt(relayed.hash).await? {
+            Some(receipt) => receipt.status(),
+            None => chain.holds(relayed.hash).await?,
+        };
+        Ok(is_there.then_some(RelayAnswer { transaction: relayed.hash }))
+    }
+
+    /// Signs, which simulates, and makes everything durable before it is sent. Keeps its turn until it is mined, or for
+    /// as long as a transaction may take: then whoever is next takes its place.
+    async fn send(self, checked: Checked, turn: OwnedMutexGuard<()>) -> Result<RelayAnswer, RelayError> {
+        // Another copy of the same request may have had the turn before.
+        if let Some(answer) = self.sent_before(checked.digest).await? {
+            return Ok(answer);
+        }
+        let redeemer = &self.0.redeemer;
+        let at = redeemer.reconcile().await?;
+        // A redemption is worth more to this creator than a favour; only what was relayed before is outbid.
+        if at.rivals.iter().any(|rival| !rival.is_relayed()) {
+            return Err(RelayError::Busy);
+        }
+        let signed = redeemer.escrow.sign_relayed(&checked.order, at.place).await.map_err(|error| match error {
+            EscrowError::Chain(ChainError::Reverted { reason, .. }) => RelayError::WouldFail { reason },
+            error => error.into(),
+        })?;
+        self.check_cost(&signed)?;
+        self.count(checked.order.payer(), true)?;
+        let record = self.write_down(&checked, &signed).await?;
+        if let Err(error) = redeemer.escrow.chain().submit(&signed).await {
+            // A node that is silent may have taken it all the same.
+            if !matches!(error, ChainError::Unreachable { .. }) {
+                self.forget(&checked, record).await?;
+            }
+            return Err(error.into());
+        }
+        let mut attempts = at.rivals;
+        attempts.push(record);
+        let relay = self.clone();
+        tokio::spawn(async move { relay.wait(attempts, turn).await });
+        Ok(RelayAnswer { transaction: signed.hash })
+    }
+
+    /// Within the day's budget, at the most that it can cost, and at a price that the creator pays.
+    fn check_cost(&self, signed: &SignedTransaction) -> Result<(), RelayError> {
+        let limits = self.0.limits;
+        let price = signed.fees().max_fee_per_gas;
+        if price > limits.gas_price_max {
+            return Err(RelayError::GasTooDear { price, maximum: limits.gas_price_max });
+        }
+        let spent = self.payee().store().relay_spent(clock::now().day())?;
+        let (cost, budget) = (signed.cost_max(), limits.gas_budget_per_day);
+        if spent.saturating_add(cost) > budget {
+            return Err(RelayError::BudgetSpent { spent, cost, budget });
+        }
+        Ok(())
+    }
+
+    /// The cost first: a crash in between leaves the budget smaller, never larger.
+    async fn write_down(&self, checked: &Checked, signed: &SignedTransaction) -> Result<Redemption, RelayError> {
+        let (now, hash) = (clock::now(), signed.hash);
+        let relayed = Relayed { request: checked.digest, hash, day: now.day(), cost: signed.cost_max() };
+        self.payee().writer().write(Entry::Relayed(relayed)).await?;
+        let sender = self.0.redeemer.escrow.chain().sender().ok_or(ChainError::ReadOnly)?;
+        let (nonce, fees) = (signed.nonce(), signed.fees());
+        let state = RedemptionState::Sent;
+        let record = Redemption { hash, sender, nonce, fees, vouchers: Vec::new(), closes: false, at: now, state };
+        self.0.redeemer.note(record.clone(), state).await?;
+        Ok(record)
+    }
+
+    /// The node has refused it, so it costs nothing.
+    async fn forget(&self, checked: &Checked, record: Redemption) -> Result<(), RelayError> {
+        let (request, hash, day) = (checked.digest, record.hash, record.at.day());
+        self.payee().writer().write(Entry::Relayed(Relayed { request, hash, day, cost: Amount::ZERO })).await?;
+        self.0.redeemer.note(record, RedemptionState::Failed).await?;
+        Ok(())
+    }
+
+    async fn wait(self, attempts: Vec<Redemption>, _turn: OwnedMutexGuard<()>) {
+        let redeemer = &self.0.redeemer;
+        let hashes: Vec<B256> = attempts.iter().map(|attempt| attempt.hash).collect();
+        let settled = match redeemer.escrow.chain().wait_for_any(&hashes).await {
+            Ok(receipt) => redeemer.settle(attempts, &receipt).await.map(|record| (record, receipt)),
+            Err(error) => Err(error.into()),
+        };
+        match settled {
+            Ok((record, receipt)) => {
+                let (transaction, succeeded, gas) = (record.hash, receipt.status(), receipt.gas_used);
+                tracing::info!(%transaction, succeeded, gas, "relayed for a payer without gas");
+            }
+            Err(error) => tracing::warn!(%error, "relayed, and not mined yet; what is sent next takes its place"),
+        }
+    }
+
+    /// Makes sure that a payer has not had its share, and counts one more if it is sent now.
+    fn count(&self, payer: Address, sends: bool) -> Result<(), RelayError> {
+        let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let today = clock::now().day();
+        if counts.day != today {
+            *counts = Counts { day: today, by_payer: HashMap::new() };
+        }
+        let count = counts.by_payer.get(&payer).copied().unwrap_or_default();
+        if count >= self.0.limits.orders_per_payer_and_day {
+            return Err(RelayError::TooMany { payer, count });
+        }
+        if sends {
+            // As many entries as transactions were sent today: the budget bounds them.
+            counts.by_payer.insert(payer, count.saturating_add(1));
+        }
+        Ok(())
+    }
+}
