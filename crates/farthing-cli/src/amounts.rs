@@ -5,7 +5,7 @@
 
 use crate::failure::{Code, Failure};
 use farthing::core::amount::AmountError;
-use farthing::core::{Amount, Token};
+use farthing::core::{Address, Amount, Token};
 
 /// The suffix of base units.
 const BASE: &str = "base";
@@ -37,6 +37,11 @@ pub(crate) fn parse(token: &Token, text: &str) -> Result<Amount, Failure> {
         }
         _ => usage(token, text),
     })
+}
+
+/// The chain's own coin, which pays for gas.
+pub(crate) fn coin() -> Token {
+    Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false }
 }
 
 /// Reads an amount that has to be more than nothing.
@@ -81,14 +86,9 @@ fn name(token: &Token) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use farthing::core::Address;
 
     fn dollars() -> Token {
         Token { address: Address::repeat_byte(1), symbol: "USDC".to_owned(), decimals: 6, dollar: true }
-    }
-
-    fn ether() -> Token {
-        Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false }
     }
 
     fn read(token: &Token, text: &str) -> Result<u128, String> {
@@ -101,8 +101,8 @@ mod tests {
             assert_eq!(read(&dollars(), text), Ok(5_000_000), "{text}");
         }
         assert_eq!(read(&dollars(), "0.5"), Ok(500_000));
-        assert_eq!(read(&ether(), "0.5"), Ok(500_000_000_000_000_000));
-        assert_eq!(read(&ether(), "7 base"), Ok(7));
+        assert_eq!(read(&coin(), "0.5"), Ok(500_000_000_000_000_000));
+        assert_eq!(read(&coin(), "7 base"), Ok(7));
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
         for text in ["1.5 base", "base", "-1 base", "01 base", "0.0000001", "$$5"] {
             assert!(read(&dollars(), text).is_err(), "{text}");
         }
-        assert!(read(&ether(), "$5").is_err(), "ether is not worth a dollar");
+        assert!(read(&coin(), "$5").is_err(), "ether is not worth a dollar");
     }
 
     #[test]

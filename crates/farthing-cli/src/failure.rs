@@ -2,6 +2,7 @@
 
 use farthing::chain::ChainError;
 use farthing::escrow::EscrowError;
+use farthing::token::SigningError;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -109,6 +110,15 @@ impl From<ChainError> for Failure {
                 .hint("another transaction of this wallet waits, or gas has become dearer; try again in a while"),
             ChainError::NotMined { .. } => failure(Code::Chain).hint("look for it before you try again"),
             _ => failure(Code::Unexpected),
+        }
+    }
+}
+
+impl From<SigningError> for Failure {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Chain(error) => error.into(),
+            error => Self::new(Code::Policy, error).hint("nothing was signed; use a wallet with gas, or another token"),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::gate::{Gate, Offer};
 use crate::page;
 use crate::payment::ChargeLayer;
 use crate::realm::Realm;
+use crate::relay;
 use crate::respond::{PAYMENT_RECEIPT, html_response, json_response, plain_problem, prefers_html, problem_response};
 use crate::tips::{self, TipReceived};
 use axum::Router;
@@ -20,8 +21,9 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
-use farthing::payee::Payee;
+use farthing::payee::{Payee, Relay};
 use farthing_core::wire::listing::{LISTING_PATH, Listing};
+use farthing_core::wire::relay::RELAY_PATH;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -43,11 +45,14 @@ pub struct AppOptions {
     pub realm: Option<Realm>,
     /// Told of every tip once it is durable. It must not block.
     pub on_tip: Option<OnTip>,
+    /// Sends for payers without gas, at `/.well-known/farthing/relay`. Nothing is sent for anyone without it.
+    pub relay: Option<Relay>,
 }
 
 impl fmt::Debug for AppOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AppOptions").field("realm", &self.realm).finish_non_exhaustive()
+        let Self { realm, relay, .. } = self;
+        formatter.debug_struct("AppOptions").field("realm", realm).field("relay", relay).finish_non_exhaustive()
     }
 }
 
@@ -55,6 +60,7 @@ impl fmt::Debug for AppOptions {
 pub(crate) struct App {
     pub(crate) gate: Gate,
     pub(crate) on_tip: Option<OnTip>,
+    pub(crate) relay: Option<Relay>,
     listing: Listing,
 }
 
@@ -63,12 +69,14 @@ pub(crate) struct App {
 /// Free are `/` (the items, as a page or as JSON), `/.well-known/farthing` (the listing) and `/healthz`. Everything
 /// else is an item, the tip, or 404.
 pub fn app(payee: Payee, catalog: Catalog, options: AppOptions) -> Router {
-    let listing = catalog.listing(payee.address(), payee.method_details(), payee.token());
+    let mut listing = catalog.listing(payee.address(), payee.method_details(), payee.token());
+    listing.relay = options.relay.as_ref().map(Relay::terms);
     let gate = Gate::new(payee, options.realm);
-    let app = Arc::new(App { gate: gate.clone(), on_tip: options.on_tip, listing });
+    let app = Arc::new(App { gate: gate.clone(), on_tip: options.on_tip, relay: options.relay, listing });
     let mut router = Router::new()
         .route(INDEX_PATH, get(index))
         .route(LISTING_PATH, get(listing_json))
+        .route(RELAY_PATH, post(relay::take))
         .route(HEALTH_PATH, get(|| async { "ok\n" }))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

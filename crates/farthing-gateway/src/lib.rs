@@ -33,6 +33,7 @@ pub mod gate;
 mod page;
 pub mod payment;
 pub mod realm;
+mod relay;
 mod respond;
 pub mod serve;
 mod tips;

@@ -1,5 +1,6 @@
 //! `farthing balance`: where the money is.
 
+use crate::amounts::coin;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{render, short, short_address, table};
@@ -97,10 +98,9 @@ pub(super) async fn run(context: &Context, command: &Balance) -> Result<(), Fail
 impl Shown {
     fn text(&self) -> String {
         let money = |amount| self.token.format(amount);
-        let coin = Token { address: Address::ZERO, symbol: "ETH".to_owned(), decimals: 18, dollar: false };
         let mut text = format!("address {}\nwallet  {}", self.address, money(self.wallet.token));
         if !self.token.address.is_zero() {
-            text += &format!(", {} for gas", coin.format(self.wallet.native));
+            text += &format!(", {} for gas", coin().format(self.wallet.native));
         }
         text += &format!("\naccount {}\n", money(self.account.balance));
         if self.channels.is_empty() {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod leaving;
+mod relay;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
@@ -12,9 +13,10 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use clap::Args;
 use farthing::chain::Chain;
+use farthing::core::wire::RelayTerms;
 use farthing::core::{Address, Token};
 use farthing::escrow::Escrow;
-use farthing::payee::{EmbeddedStore, LedgerIdentity, Redeemer, Watcher};
+use farthing::payee::{EmbeddedStore, LedgerIdentity, Redeemer, Relay, Watcher};
 use farthing_gateway::admin::AdminSocket;
 use farthing_gateway::{AppOptions, Catalog, CatalogError, Realm, app};
 use serde::Serialize;
@@ -43,6 +45,7 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
 Examples:
   farthing serve nocturne-records --token 0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48 --dollar
   farthing serve nocturne-records --listen 127.0.0.1:9000 --realm music.example
+  farthing serve nocturne-records --relay --relay-minimum 5 --relay-gas-budget 0.01
 
 A catalog:
   name = \"Nocturne Records\"
@@ -71,6 +74,9 @@ pub(crate) struct Serve {
     /// Look at the chain this often
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     poll_seconds: u64,
+
+    #[command(flatten)]
+    relaying: relay::Relaying,
 }
 
 #[derive(Serialize)]
@@ -80,6 +86,9 @@ struct Ready {
     token: Token,
     ledger: PathBuf,
     items: usize,
+    /// From which amounts on it relays; nothing if it doesn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<RelayTerms>,
 }
 
 pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failure> {
@@ -87,6 +96,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let chain = context.chain().await?;
     let token = context.token(&chain).await?;
     let catalog = Catalog::load(&command.folder, &token)?;
+    let relay_limits = command.relaying.limits(&token)?;
     let escrow = context.escrow(chain).await?;
     let data = DataFolder::of(&command.folder, command.data.as_deref());
     data.create()?;
@@ -114,22 +124,25 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     // Until the chain was seen once, nothing is served on credit.
     watcher.step().await.map_err(|error| Failure::new(Code::Chain, error).hint("check --rpc-url (ETH_RPC_URL)"))?;
 
+    // One for all: its clones take turns, and what is relayed takes turns with them.
+    let redeemer = Redeemer::new(payee.clone(), escrow.clone());
+    let relay = relay::start(&redeemer, relay_limits).await?;
     let ready = Ready {
         url: format!("http://{address}"),
         payee: identity.payee,
         token,
         ledger: data.ledger(),
         items: catalog.items().len(),
+        relay: relay.as_ref().map(Relay::terms),
     };
-    // One for both: its clones take turns.
-    let redeemer = Redeemer::new(payee.clone(), escrow.clone());
     let interval = Duration::from_secs(command.poll_seconds);
     let mut tasks = JoinSet::new();
     tasks.spawn(watcher.run(interval));
     tasks.spawn(leaving::watch(payee.clone(), escrow, redeemer.clone(), interval));
     let admin = Admin { payee: payee.clone(), redeemer };
     tasks.spawn(async move { socket.serve(admin).await });
-    let router = app(payee, catalog, AppOptions { realm: command.realm.clone(), ..AppOptions::default() });
+    let options = AppOptions { realm: command.realm.clone(), relay, ..AppOptions::default() };
+    let router = app(payee, catalog, options);
     let stop = stop_signal()?;
     context.output.result(&ready, || ready.text())?;
     farthing_gateway::serve(listener, router.layer(from_fn(log_request)), stop).await;
