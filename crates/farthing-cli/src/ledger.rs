@@ -193,6 +193,7 @@ pub(crate) fn start_payee(
         credit,
         challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
         stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
+        delegation: None,
     };
     let secret = store.challenge_secret()?;
     Ok(Payee::start(options, secret, receipt_key, Arc::new(store), Arc::new(escrow.clone()))?)
@@ -249,8 +250,9 @@ impl From<RedeemError> for Failure {
             RedeemError::UnknownChannel { .. } => {
                 Self::new(Code::Usage, error).hint("farthing earnings lists the channels; --json has their full ids")
             }
-            RedeemError::NotPayee => {
-                Self::new(Code::Wallet, error).hint("use the wallet that the ledger was begun with")
+            RedeemError::NotPayee { sender, .. } => {
+                let hint = format!("use the payee's wallet, or run there: farthing operator set {sender}");
+                Self::new(Code::Wallet, error).hint(hint)
             }
             error => Self::new(Code::Unexpected, error),
         }

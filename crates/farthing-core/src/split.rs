@@ -287,7 +287,7 @@ mod tests {
         ) {
             let parts: Vec<(u8, u64)> = (1..).zip(shares).collect();
             let terms = terms(&parts).expect("good");
-            let (received, later) = (Amount::new(received), Amount::new(received + more));
+            let (received, later) = (Amount::new(received), Amount::new(received.saturating_add(more)));
             let part = |byte: u8, received| terms.part_of(address(byte), received).base_units();
             let sum: u128 = parts.iter().map(|(byte, _)| part(*byte, received)).sum();
             prop_assert_eq!(sum, received.base_units());

@@ -9,6 +9,7 @@
 
 pub mod chain;
 pub mod clock;
+pub mod delegation;
 pub mod escrow;
 #[cfg(feature = "local-chain")]
 pub mod local_chain;

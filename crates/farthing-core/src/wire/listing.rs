@@ -1,6 +1,7 @@
 //! `/.well-known/farthing`: what an origin sells, to whom to pay and how.
 
 use super::challenge::MethodDetails;
+use super::delegation::{Delegation, known_or_none};
 use super::relay::RelayTerms;
 use crate::Amount;
 use alloy_primitives::Address;
@@ -32,6 +33,9 @@ pub struct Listing {
     /// What is relayed for payers without gas; nothing unless the creator says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayTerms>,
+    /// Why receipts by another key than the payee's are the payee's.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
+    pub delegation: Option<Delegation>,
 }
 
 /// One thing that is sold.

@@ -4,6 +4,7 @@
 
 pub mod challenge;
 pub mod credential;
+pub mod delegation;
 pub mod header;
 pub mod listing;
 pub mod problem;
@@ -12,6 +13,7 @@ pub mod relay;
 
 pub use challenge::{Challenge, ChallengeSecret, SessionRequest};
 pub use credential::{Credential, VoucherPayload};
+pub use delegation::{Delegation, SignedDelegation};
 pub use listing::{ListedItem, Listing};
 pub use problem::{Problem, ProblemType};
 pub use receipt::{Receipt, SignedReceipt};

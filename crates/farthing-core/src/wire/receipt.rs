@@ -1,6 +1,6 @@
 //! The receipt: payee-signed proof that an item was bought.
 
-use super::{INTENT, METHOD, WireError, decode, encode};
+use super::{Delegation, INTENT, METHOD, WireError, decode, encode};
 use crate::voucher::{Domain, SignatureError, VoucherSignature};
 use crate::{Amount, ChannelId, Timestamp};
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
@@ -51,6 +51,9 @@ pub struct SignedReceipt {
     pub receipt: Receipt,
     /// EIP-712, by the payee or the key it delegated.
     pub signature: VoucherSignature,
+    /// What proves the delegation, if it is not the payee's own: so a receipt on file needs nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
 }
 
 impl Receipt {
@@ -80,7 +83,7 @@ impl Receipt {
 }
 
 impl SignedReceipt {
-    /// Checks that `payee` signed what the receipt proves.
+    /// Checks that `payee`'s own key signed what the receipt proves.
     ///
     /// # Errors
     ///

@@ -136,6 +136,7 @@ impl Catalog {
             items: self.items.iter().map(Item::listed).collect(),
             tip: self.tip.as_ref().map(Tip::listed),
             relay: None,
+            delegation: None,
         }
     }
 }

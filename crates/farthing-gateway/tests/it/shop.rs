@@ -215,6 +215,7 @@ fn payee(folder: &Path, catalog: &Catalog) -> (Payee, Arc<Disk>) {
         credit: catalog.credit(),
         challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
         stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
+        delegation: None,
     };
     let payee = Payee::start(options, secret(), key, Arc::clone(&disk) as _, Arc::new(Rich)).expect("starts");
     payee.views().note_seen(clock::now());

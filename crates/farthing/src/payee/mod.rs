@@ -20,6 +20,7 @@ pub use views::{ChainViews, FundsSource};
 pub use watcher::Watcher;
 
 use crate::clock;
+use crate::delegation::{self, DelegationError};
 use crate::escrow::EscrowError;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
@@ -28,7 +29,8 @@ use farthing_core::voucher::{Domain, VoucherSignature};
 use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::wire::credential::VoucherPayload;
 use farthing_core::wire::{
-    Challenge, ChallengeSecret, Credential, INTENT, METHOD, Problem, ProblemType, Receipt, SignedReceipt, WireError,
+    Challenge, ChallengeSecret, Credential, Delegation, INTENT, METHOD, Problem, ProblemType, Receipt, SignedReceipt,
+    WireError,
 };
 use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
 use std::sync::Arc;
@@ -83,6 +85,8 @@ pub struct PayeeOptions {
     pub challenge_seconds: u64,
     /// After how many seconds without a look at the chain credit stops.
     pub stale_after_seconds: u64,
+    /// Why receipts are the payee's, if another key than its own signs them.
+    pub delegation: Option<Delegation>,
 }
 
 impl PayeeOptions {
@@ -91,6 +95,21 @@ impl PayeeOptions {
 
     /// Credit stops after two minutes without the chain unless told otherwise.
     pub const STALE_AFTER_SECONDS: u64 = 120;
+
+    /// Makes sure that receipts by this key will be taken for the payee's. Nothing should be sold by one that is not.
+    ///
+    /// # Errors
+    ///
+    /// If it is not the payee's key, and not delegated either.
+    pub fn check_receipt_key(&self, receipt_key: Address, now: Timestamp) -> Result<(), DelegationError> {
+        let LedgerIdentity { deployment, payee, .. } = self.identity;
+        if receipt_key == payee {
+            return Ok(());
+        }
+        let delegation = self.delegation.as_ref().ok_or(DelegationError::None { payee, receipt_key })?;
+        let named = delegation::receipt_key(delegation, deployment, payee, now)?;
+        if named == receipt_key { Ok(()) } else { Err(DelegationError::OtherKey { named, receipt_key }) }
+    }
 }
 
 /// Thrown when a payee can't start or can't ask to be paid.
@@ -183,7 +202,8 @@ struct Checked {
 }
 
 impl Payee {
-    /// Starts a payee over a store. `receipt_key` signs receipts: the payee's own key.
+    /// Starts a payee over a store. `receipt_key` signs receipts: the payee's own key, or one that it delegated (see
+    /// [`PayeeOptions::check_receipt_key`]).
     ///
     /// # Errors
     ///
@@ -247,6 +267,12 @@ impl Payee {
             dollar: options.token.dollar,
             reservation: None,
         }
+    }
+
+    /// Why receipts are the payee's, if another key than its own signs them.
+    #[must_use]
+    pub fn delegation(&self) -> Option<&Delegation> {
+        self.0.options.delegation.as_ref()
     }
 
     /// Asks to be paid for an item.
@@ -500,7 +526,9 @@ impl Payee {
         let signature = self.0.receipt_key.sign_hash_sync(&receipt.digest(&self.0.domain));
         let signature = signature.map_err(|error| failed(error.to_string()))?;
         let signature = VoucherSignature::from_bytes(&signature.as_bytes());
-        Ok(SignedReceipt { receipt, signature: signature.map_err(|error| failed(error.to_string()))? })
+        let signature = signature.map_err(|error| failed(error.to_string()))?;
+        // The listing has the proof of a delegation: a large split's would not fit a header.
+        Ok(SignedReceipt { receipt, signature, delegation: None })
     }
 
     pub(crate) fn writer(&self) -> &Writer {

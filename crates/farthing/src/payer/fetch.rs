@@ -263,7 +263,7 @@ impl Payer {
         let response = answer.map_err(|source| PayerError::OutcomeUnknown { url: url(), source })?;
         let status = response.status();
         if status.is_success() {
-            return self.receive(offer, promise, response, listing).await.map(Answer::Served);
+            return self.receive(request, offer, promise, response, listing).await.map(Answer::Served);
         }
         let offers = read_offers(request, &response).unwrap_or_default();
         let problem = self.http.problem(response).await;
@@ -279,17 +279,21 @@ impl Payer {
 
     async fn receive(
         &self,
+        request: &ItemRequest,
         offer: &Offer,
         promise: &Promise,
         response: Response,
-        listing: Option<Listing>,
+        mut listing: Option<Listing>,
     ) -> Result<Box<Purchase>, PayerError> {
-        let checked = http::receipt(response.headers()).map(|field| receipt::check(field, promise, &self.policy));
+        let checked = match http::receipt(response.headers()) {
+            Some(field) => Some(self.check_receipt(request, field, promise, offer, &mut listing).await),
+            None => None,
+        };
         let (receipt, receipt_error) = match checked.transpose() {
             Ok(receipt) => (receipt, None),
             Err(error) => (None, Some(error)),
         };
-        let remembered = offer.fresh.then(|| {
+        let remembered = (offer.fresh || listing.is_some()).then(|| {
             Some(CachedOffer {
                 challenge: serde_json::to_string(&offer.challenge).ok()?,
                 listing: listing.and_then(|listing| serde_json::to_string(&listing).ok()),
@@ -305,6 +309,27 @@ impl Payer {
             token: known.map(|known| known.token.clone()),
             ..Purchase::with_receipt(response, promise.receipt().cloned().or(receipt), receipt_error)
         }))
+    }
+
+    /// Checks a receipt with what the listing says about who signs it. If that is not enough and the listing is an old
+    /// one, it is fetched anew, once: the delegation may be another by now.
+    async fn check_receipt(
+        &self,
+        request: &ItemRequest,
+        field: &str,
+        promise: &Promise,
+        offer: &Offer,
+        listing: &mut Option<Listing>,
+    ) -> Result<SignedReceipt, ReceiptError> {
+        let listed = |listing: &Option<Listing>| listing.as_ref().and_then(|listing| listing.delegation.clone());
+        let known = listed(listing).or_else(|| offer.delegation.clone());
+        match receipt::check(field, promise, &self.policy, known.as_ref()) {
+            Err(error) if error.is_about_signer() && listing.is_none() => {
+                *listing = self.http.listing(&request.url).await;
+                receipt::check(field, promise, &self.policy, Some(&listed(listing).ok_or(error)?))
+            }
+            checked => checked,
+        }
     }
 
     /// Notes the refusal and says what it means.

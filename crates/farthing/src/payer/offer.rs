@@ -5,7 +5,7 @@ use super::policy::{KnownToken, Policy};
 use super::request::ItemRequest;
 use super::store::{CachedOffer, Promise};
 use farthing_core::text::harmless;
-use farthing_core::wire::{Challenge, Listing, SessionRequest, WireError};
+use farthing_core::wire::{Challenge, Delegation, Listing, SessionRequest, WireError};
 use farthing_core::{Amount, Timestamp};
 use url::Url;
 
@@ -36,6 +36,8 @@ pub(super) struct Offer {
     pub(super) item: String,
     /// Whether the site has just sent it, so that it is worth remembering.
     pub(super) fresh: bool,
+    /// What the site's listing said about who signs its receipts.
+    pub(super) delegation: Option<Delegation>,
 }
 
 impl Offer {
@@ -59,13 +61,14 @@ impl Offer {
             // A voucher for nothing would be the last one over again.
             return Err(PayerError::NotAPrice { amount: price, unit_type: session.unit_type });
         }
-        Ok(Self { challenge, session, price, item, fresh: true })
+        Ok(Self { challenge, session, price, item, fresh: true, delegation: None })
     }
 
     /// The offer for an item that follows from an earlier challenge of its origin and the origin's listing.
     pub(super) fn from_cache(cached: &CachedOffer, request: &ItemRequest, now: Timestamp) -> Option<Self> {
         let challenge = cached_challenge(cached, now)?;
-        let listing: Listing = serde_json::from_str(cached.listing.as_deref()?).ok()?;
+        let listing = cached_listing(cached)?;
+        let delegation = listing.delegation.clone();
         let session = challenge.session_request().ok()?;
         let consistent = listing.recipient == session.recipient
             && listing.currency == session.currency
@@ -78,7 +81,7 @@ impl Offer {
         let listed = listed.find(|item| item.path == request.url.path())?;
         let price = request.tip.unwrap_or(listed.price);
         let payable = !listed.price.is_zero() && price >= listed.price;
-        payable.then_some(Self { challenge, session, price, item: listed.path, fresh: false })
+        payable.then_some(Self { challenge, session, price, item: listed.path, fresh: false, delegation })
     }
 
     /// An earlier challenge of the origin, to send an earlier voucher with. It names another item, which is no matter:
@@ -86,7 +89,9 @@ impl Offer {
     pub(super) fn for_earlier(cached: &CachedOffer, promise: &Promise, now: Timestamp) -> Option<Self> {
         let challenge = cached_challenge(cached, now)?;
         let session = challenge.session_request().ok()?;
-        let offer = Self { challenge, session, price: promise.price, item: promise.item.clone(), fresh: false };
+        let (price, item) = (promise.price, promise.item.clone());
+        let delegation = cached_listing(cached).and_then(|listing| listing.delegation);
+        let offer = Self { challenge, session, price, item, fresh: false, delegation };
         offer.is_of(promise).then_some(offer)
     }
 
@@ -129,6 +134,10 @@ fn is_realm_of(realm: &str, url: &Url) -> bool {
     let read = Url::parse(&format!("{}://{realm}/", url.scheme())).ok().filter(|_| is_authority);
     let port = |url: &Url| url.port().filter(|port| !DEFAULT_PORTS.contains(port));
     read.is_some_and(|read| read.host() == url.host() && port(&read) == port(url))
+}
+
+fn cached_listing(cached: &CachedOffer) -> Option<Listing> {
+    serde_json::from_str(cached.listing.as_deref()?).ok()
 }
 
 fn cached_challenge(cached: &CachedOffer, now: Timestamp) -> Option<Challenge> {

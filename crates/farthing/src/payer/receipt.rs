@@ -2,8 +2,10 @@
 
 use super::policy::Policy;
 use super::store::Promise;
+use crate::delegation::{DelegationError, receipt_key};
+use farthing_core::Address;
 use farthing_core::voucher::{Domain, SignatureError};
-use farthing_core::wire::{SignedReceipt, WireError};
+use farthing_core::wire::{Delegation, SignedReceipt, WireError};
 
 /// Thrown when a receipt is no proof of the purchase. The item is paid for and delivered all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,15 +17,38 @@ pub enum ReceiptError {
     /// It is for something else.
     #[error("the receipt is for another {0}")]
     Mismatch(&'static str),
-    /// Neither the payee nor a key that it delegated signed it.
+    /// Nobody signed it.
     #[error("the receipt is not the payee's: {0}")]
     Signature(#[from] SignatureError),
+    /// Neither the payee nor a key that it delegated signed it.
+    #[error("the receipt is not the payee's: {actual} signed it, and {expected} should have")]
+    Signer {
+        /// Who signed.
+        actual: Address,
+        /// Who signs for the payee, as far as is known: itself, or the key that it delegated.
+        expected: Address,
+    },
+    /// What is shown for the key that signed it proves nothing.
+    #[error("the receipt is not the payee's: {0}")]
+    Delegation(#[from] DelegationError),
+}
+
+impl ReceiptError {
+    /// Whether the receipt says the right thing, and only who signed it is in question.
+    pub(super) const fn is_about_signer(&self) -> bool {
+        matches!(self, Self::Signer { .. } | Self::Delegation(_))
+    }
 }
 
 /// Reads a receipt and checks that it is for this promise: channel, voucher, item, price at most what was agreed to, and
-/// signed by the payee.
-pub(super) fn check(field: &str, promise: &Promise, policy: &Policy) -> Result<SignedReceipt, ReceiptError> {
-    let signed = SignedReceipt::from_header(field)?;
+/// signed by the payee or by a key that it delegated. The proof of that is kept with it.
+pub(super) fn check(
+    field: &str,
+    promise: &Promise,
+    policy: &Policy,
+    known: Option<&Delegation>,
+) -> Result<SignedReceipt, ReceiptError> {
+    let mut signed = SignedReceipt::from_header(field)?;
     let receipt = &signed.receipt;
     let mismatch = if receipt.channel_id != promise.channel_id() {
         Some("channel")
@@ -39,10 +64,23 @@ pub(super) fn check(field: &str, promise: &Promise, policy: &Policy) -> Result<S
     if let Some(mismatch) = mismatch {
         return Err(ReceiptError::Mismatch(mismatch));
     }
-    let expected = promise.channel.payee;
+    let payee = promise.channel.payee;
     let actual = signed.signature.recover(receipt.digest(&Domain::new(promise.deployment)))?;
-    if !policy.may_sign_receipts(expected, actual) {
-        return Err(SignatureError::SignerMismatch { actual, expected }.into());
+    // What the receipt itself brings along is as good as what the listing says, if it holds.
+    let shown = signed.delegation.take();
+    if policy.may_sign_receipts(payee, actual) {
+        return Ok(signed);
     }
-    Ok(signed)
+    let mut refused = ReceiptError::Signer { actual, expected: payee };
+    for delegation in shown.iter().chain(known) {
+        match receipt_key(delegation, promise.deployment, payee, signed.receipt.timestamp) {
+            Ok(key) if key == actual => {
+                signed.delegation = Some(delegation.clone());
+                return Ok(signed);
+            }
+            Ok(expected) => refused = ReceiptError::Signer { actual, expected },
+            Err(error) => refused = error.into(),
+        }
+    }
+    Err(refused)
 }

@@ -4,6 +4,7 @@
 mod buying;
 mod child;
 mod crash;
+mod delegating;
 mod hostile;
 mod peer;
 mod refusing;

@@ -13,8 +13,8 @@ use farthing::core::voucher::Domain;
 use farthing::core::wire::challenge::MethodDetails;
 use farthing::core::wire::listing::LISTING_PATH;
 use farthing::core::wire::{
-    Challenge, ChallengeSecret, Credential, ListedItem, Listing, Problem, ProblemType, Receipt, SessionRequest,
-    SignedReceipt,
+    Challenge, ChallengeSecret, Credential, Delegation, ListedItem, Listing, Problem, ProblemType, Receipt,
+    SessionRequest, SignedReceipt,
 };
 use farthing::core::{Address, Amount, Channel, ChannelId, Deployment, Token, VoucherSignature};
 use farthing::signer::SignerSync;
@@ -90,6 +90,10 @@ pub(super) type Sale = (ChannelId, Amount, String, Amount);
 /// A shop that plays by the rules: the core's ledger decides.
 pub(super) struct Shop {
     pub(super) payee: PrivateKeySigner,
+    /// Signs receipts instead of the payee.
+    pub(super) receipt_key: Option<PrivateKeySigner>,
+    /// What its listing says about that. The terms of a split make the split the payee.
+    pub(super) delegation: Option<Delegation>,
     pub(super) secret: ChallengeSecret,
     pub(super) challenge_seconds: u64,
     /// The host and port of its challenges: its own, once it runs.
@@ -121,6 +125,8 @@ impl Shop {
         };
         Self {
             payee: PrivateKeySigner::random(),
+            receipt_key: None,
+            delegation: None,
             secret: ChallengeSecret::new(b"a secret of thirty-two bytes or more".to_vec()).expect("long enough"),
             challenge_seconds: 300,
             realm: String::new(),
@@ -140,6 +146,14 @@ impl Shop {
         self
     }
 
+    /// Who is paid.
+    pub(super) fn recipient(&self) -> Address {
+        match &self.delegation {
+            Some(Delegation::Split(terms)) => farthing::split::split_address(terms),
+            _ => self.payee.address(),
+        }
+    }
+
     pub(super) fn price(&self, path: &str) -> Amount {
         self.prices.get(path).or_else(|| self.prices.get("*")).copied().unwrap_or_default()
     }
@@ -149,7 +163,7 @@ impl Shop {
             amount: price,
             unit_type: "item".to_owned(),
             currency: self.currency,
-            recipient: self.payee.address(),
+            recipient: self.recipient(),
             suggested_deposit: self.suggested_deposit,
             method_details: MethodDetails { item: path.to_owned(), ..self.details.clone() },
         }
@@ -172,7 +186,7 @@ impl Shop {
     }
 
     pub(super) fn channel(&self, credential: &Credential) -> Option<Channel> {
-        Some(credential.payload.terms?.channel(self.payee.address(), self.currency))
+        Some(credential.payload.terms?.channel(self.recipient(), self.currency))
     }
 
     pub(super) fn domain(&self) -> Domain {
@@ -277,9 +291,10 @@ impl Shop {
     }
 
     pub(super) fn sign_receipt(&self, receipt: Receipt) -> SignedReceipt {
-        let signature = self.payee.sign_hash_sync(&receipt.digest(&self.domain())).expect("signs");
+        let key = self.receipt_key.as_ref().unwrap_or(&self.payee);
+        let signature = key.sign_hash_sync(&receipt.digest(&self.domain())).expect("signs");
         let signature = VoucherSignature::from_bytes(&signature.as_bytes()).expect("low s");
-        SignedReceipt { receipt, signature }
+        SignedReceipt { receipt, signature, delegation: None }
     }
 
     fn listing(&self) -> Listing {
@@ -294,12 +309,13 @@ impl Shop {
         Listing {
             name: "a shop".to_owned(),
             description: None,
-            recipient: self.payee.address(),
+            recipient: self.recipient(),
             currency: self.currency,
             method_details: self.details.clone(),
             items: listed.map(|(path, price)| item(path, *price)).collect(),
             tip: self.tip.map(|least| item("/tip", least)),
             relay: None,
+            delegation: self.delegation.clone(),
         }
     }
 }
