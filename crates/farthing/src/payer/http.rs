@@ -8,6 +8,7 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Response, redirect};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -98,6 +99,18 @@ impl Http {
             builder = builder.header(AUTHORIZATION, value);
         }
         builder.send().await
+    }
+
+    /// Posts JSON to a site, with nothing else in it.
+    pub(super) async fn post(&self, url: Url, body: String) -> Result<Response, reqwest::Error> {
+        let builder = self.client.post(url).header(ACCEPT, "application/json");
+        builder.header(CONTENT_TYPE, "application/json").body(body).send().await
+    }
+
+    /// A short answer in JSON; nothing if it is none.
+    pub(super) async fn short_json<T: DeserializeOwned>(&self, response: Response) -> Option<T> {
+        let bytes = timeout(self.problem_timeout, read_at_most(response, PROBLEM_MAX)).await.ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// The listing of an origin, if it has one.

@@ -38,6 +38,7 @@ mod http;
 mod offer;
 mod policy;
 mod receipt;
+mod relay;
 mod request;
 mod store;
 mod tip;
@@ -47,7 +48,8 @@ pub use error::PayerError;
 pub use http::HttpOptions;
 pub use policy::{EXIT_DELAY_ANY, KnownToken, Limits, Policy, Trust};
 pub use receipt::ReceiptError;
-pub use store::{FundedAccount, PaidChannel, PayerStore, Promise, PromiseId, PromiseState, Spending, StoreError};
+pub use relay::{OrderError, Relayed, Wish};
+pub use store::{FundedAccount, OpenOrder, PaidChannel, PayerStore, Promise, PromiseId, PromiseState, Spending, StoreError};
 
 use alloy::signers::local::PrivateKeySigner;
 use farthing_core::wire::{Listing, SignedReceipt};

@@ -7,15 +7,17 @@
 
 mod epoch;
 mod journal;
+mod orders;
 mod records;
 mod tables;
 
 pub(super) use journal::{Denied, Intent, shortfall};
 pub(super) use records::CachedOffer;
+pub use orders::OpenOrder;
 pub use records::{FundedAccount, PaidChannel, Promise, PromiseId, PromiseState, Spending};
 
 use epoch::{EpochFile, Lineage, private_file, sync_directory_of, with_suffix};
-use farthing_core::wire::{Problem, SignedReceipt};
+use farthing_core::wire::{Problem, RelayRequest, SignedReceipt};
 use farthing_core::{Account, Amount, ChannelId, Deployment, Timestamp};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::fs;
@@ -227,6 +229,26 @@ impl PayerStore {
     /// If the store can't be read.
     pub async fn accounts(&self) -> Result<Vec<FundedAccount>, StoreError> {
         self.read(tables::accounts).await
+    }
+
+    /// Orders that were signed for a relay and are not known to be carried out or over.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be read.
+    pub async fn open_orders(&self) -> Result<Vec<OpenOrder>, StoreError> {
+        self.write(orders::all).await
+    }
+
+    /// Writes an order down before it is sent, and returns the one that is to be sent: an earlier one of its kind for
+    /// the same account or channel, while there is one.
+    pub(super) async fn begin_order(&self, order: OpenOrder) -> Result<OpenOrder, StoreError> {
+        self.write(move |transaction| orders::begin(transaction, order)).await
+    }
+
+    /// Notes that an order was carried out, or can't be any more.
+    pub(super) async fn finish_order(&self, request: RelayRequest) -> Result<(), StoreError> {
+        self.write(move |transaction| orders::finish(transaction, &request)).await
     }
 
     /// What counts towards the budgets, by day, site and token; the first day first.
