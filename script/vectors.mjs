@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Writes test/vectors: vouchers and batch rows as viem computes them, which Solidity and Rust must match byte for byte.
+// Writes test/vectors: vouchers, batch rows, withdrawals, authorizations and splits as viem computes them, which Solidity
+// and Rust must match byte for byte.
 // Everything here is derived from the specification and from viem alone, never from our own contract or crates.
 // With --check it writes nothing and exits 1 naming each file that differs.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,12 +9,14 @@ import { fileURLToPath } from "node:url";
 import {
   concatHex,
   encodeAbiParameters,
+  getContractAddress,
   hashTypedData,
   keccak256,
   numberToHex,
   parseSignature,
   serializeCompactSignature,
   signatureToCompactSignature,
+  size,
   zeroAddress,
   zeroHash,
 } from "viem";
@@ -169,6 +172,169 @@ async function batchCase({ name, rows, ...changes }) {
   return { name, chainId, escrow, payee: payee.address, token, rows: concatHex(packed), vouchers: list };
 }
 
+const WITHDRAWAL = [
+  { name: "payer", type: "address" },
+  { name: "authorizedSigner", type: "address" },
+  { name: "token", type: "address" },
+  { name: "amount", type: "uint256" },
+  { name: "to", type: "address" },
+  { name: "nonce", type: "uint256" },
+  { name: "deadline", type: "uint256" },
+];
+
+const U64_MAX = 2n ** 64n - 1n;
+const U256_MAX = 2n ** 256n - 1n;
+const NOON = 1_750_000_000n;
+
+const plainWithdrawal = {
+  chainId: LOCAL,
+  escrow: ESCROW,
+  payer: alice,
+  token: DOLLAR,
+  to: bob,
+  nonce: 0n,
+  deadline: NOON,
+};
+
+const withdrawals = [
+  { name: "token", amount: 1_000n },
+  { name: "native coin", token: zeroAddress, amount: 10n ** 15n },
+  { name: "session key", signer: phone, amount: 250_000n },
+  { name: "to itself", to: alice, amount: 1n },
+  { name: "later nonce", nonce: 41n, amount: 1_000n },
+  { name: "last nonce but one", nonce: U64_MAX - 1n, amount: 1_000n },
+  { name: "all that an account holds", amount: U104_MAX },
+  { name: "no deadline", deadline: U256_MAX, amount: 1_000n },
+  { name: "another payer", payer: carol, amount: 1_000n },
+  { name: "another chain", chainId: BASE, amount: 1_000n },
+  { name: "another escrow", escrow: OTHER_ESCROW, amount: 1_000n },
+];
+
+async function withdrawalCase({ name, amount, signer, ...changes }) {
+  const { chainId, escrow, payer, token, to, nonce, deadline } = { ...plainWithdrawal, ...changes };
+  const account = { payer: payer.address, authorizedSigner: (signer ?? payer).address, token };
+  const data = {
+    domain: { name: "Farthing Escrow", version: "1", chainId, verifyingContract: escrow },
+    types: { Withdrawal: WITHDRAWAL },
+    primaryType: "Withdrawal",
+    message: { ...account, amount, to: to.address, nonce, deadline },
+  };
+  const signature = await privateKeyToAccount(payer.key).signTypedData(data);
+  return {
+    name,
+    chainId,
+    escrow,
+    account,
+    accountId: accountId(account),
+    amount: amount.toString(),
+    to: to.address,
+    nonce: nonce.toString(),
+    // In hexadecimal, because not every reader of JSON takes 256 bits in decimal.
+    deadline: numberToHex(deadline),
+    payerPrivateKey: payer.key,
+    digest: hashTypedData(data),
+    signature,
+    compactSignature: serializeCompactSignature(signatureToCompactSignature(parseSignature(signature))),
+  };
+}
+
+// The nonce of an EIP-3009 authorization: it commits to the account or channel, and so to all that its id commits to.
+function authorizationCases() {
+  const id = voucherCases[0].channelId;
+  const session = voucherCases[9];
+  return [
+    { name: "account", id: voucherCases[0].accountId, salt: zeroHash },
+    { name: "channel", id, salt: zeroHash },
+    { name: "channel and salt", id, salt: SALT },
+    { name: "session key's account", id: session.accountId, salt: SALT },
+    { name: "session key's channel", id: session.channelId, salt: SALT },
+  ].map(({ name, id, salt }) => {
+    const preimage = encodeAbiParameters([{ type: "bytes32" }, { type: "bytes32" }], [id, salt]);
+    return { name, id, salt, nonce: keccak256(preimage) };
+  });
+}
+
+const FACTORY = "0xfac0000000000000000000000000000000000001";
+const SPLIT_TERMS = [
+  {
+    type: "tuple",
+    components: [
+      { name: "escrow", type: "address" },
+      { name: "operator", type: "address" },
+      { name: "receiptKey", type: "address" },
+      {
+        name: "members",
+        type: "tuple[]",
+        components: [
+          { name: "account", type: "address" },
+          { name: "shares", type: "uint256" },
+        ],
+      },
+    ],
+  },
+];
+
+// A minimal proxy (EIP-1167, with the call's data copied by way of returndatasize) whose code goes on with its terms.
+function splitAddress(terms) {
+  const args = encodeAbiParameters(SPLIT_TERMS, [terms]);
+  const implementation = getContractAddress({ from: FACTORY, nonce: 1n });
+  const bytecode = concatHex([
+    "0x61",
+    numberToHex(0x2d + size(args), { size: 2 }),
+    "0x3d81600a3d39f3363d3d373d3d3d363d73",
+    implementation,
+    "0x5af43d82803e903d91602b57fd5bf3",
+    args,
+  ]);
+  return getContractAddress({ opcode: "CREATE2", from: FACTORY, salt: zeroHash, bytecode }).toLowerCase();
+}
+
+// Dealt out one base unit after another, as a person would with coins; only whole rounds are taken at once.
+function dealOut(shares, received) {
+  const round = shares.reduce((sum, share) => sum + share, 0n);
+  const parts = shares.map((share) => share * (received / round));
+  let left = received % round;
+  for (let member = 0; member < shares.length; member += 1) {
+    for (let share = 0n; share < shares[member] && left > 0n; share += 1n) {
+      parts[member] += 1n;
+      left -= 1n;
+    }
+  }
+  return parts;
+}
+
+const [first, second, third, fourth] = [alice, bob, carol, phone].map(({ address }) => address).sort();
+
+const splits = [
+  { name: "halves", members: [[first, 1n], [second, 1n]] },
+  { name: "two thirds", members: [[first, 2n], [second, 1n]] },
+  { name: "band of three", members: [[first, 50n], [second, 30n], [third, 20n]] },
+  { name: "one part in ten thousand", members: [[first, 1n], [second, 9_999n]] },
+  { name: "four", members: [[first, 7n], [second, 1n], [third, 91n], [fourth, 13n]] },
+  { name: "another operator", operator: fourth, members: [[first, 1n], [second, 1n]] },
+];
+
+function splitCase({ name, operator = phone.address, members }) {
+  const list = members.map(([account, shares]) => ({ account, shares }));
+  const terms = { escrow: ESCROW, operator, receiptKey: carol.address, members: list };
+  const shares = members.map(([, share]) => share);
+  const round = shares.reduce((sum, share) => sum + share, 0n);
+  const edges = [0n, 1n, 2n, shares[0], shares[0] + 1n, round - 1n, round, round + 1n];
+  const totals = [...new Set([...edges, 1_000_003n, U104_MAX, U128_MAX])];
+  return {
+    name,
+    factory: FACTORY,
+    split: splitAddress(terms),
+    escrow: terms.escrow,
+    operator,
+    receiptKey: terms.receiptKey,
+    accounts: list.map(({ account }) => account),
+    shares: shares.map(String),
+    received: totals.map(String),
+    entitlements: totals.map((received) => dealOut(shares, received).map(String)),
+  };
+}
+
 // The first voucher as a file for `cast wallet sign --data --from-file`: wallets want the domain's type spelled out.
 function walletFile() {
   const terms = {
@@ -190,16 +356,21 @@ function walletFile() {
 
 function assertBothParities(cases) {
   const parities = new Set(cases.map(({ signature }) => signature.slice(-2)));
-  if (!parities.has("1b") || !parities.has("1c")) throw new Error("the vouchers have one parity of v only");
+  if (!parities.has("1b") || !parities.has("1c")) throw new Error("the signatures have one parity of v only");
 }
 
 const voucherCases = await Promise.all(vouchers.map(voucherCase));
 assertBothParities(voucherCases);
+const withdrawalCases = await Promise.all(withdrawals.map(withdrawalCase));
+assertBothParities(withdrawalCases);
 
 const files = {
   "vouchers.json": { note: NOTE, cases: voucherCases },
   "rows.json": { note: NOTE, cases: await Promise.all(batches.map(batchCase)) },
   "typed-data.json": walletFile(),
+  "withdrawals.json": { note: NOTE, cases: withdrawalCases },
+  "authorizations.json": { note: NOTE, cases: authorizationCases() },
+  "splits.json": { note: NOTE, cases: splits.map(splitCase) },
 };
 
 function readOrEmpty(path) {

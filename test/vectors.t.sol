@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Channel, IEscrow} from "../contracts/IEscrow.sol";
-import {Base} from "./Base.t.sol";
+import {Base, Purse} from "./Base.t.sol";
 import {SilentDollar} from "./tokens/SilentDollar.sol";
 
 /// @dev What viem computed, against the real contract at the vector's own address on the vector's own chain. Rust reads
@@ -10,12 +10,16 @@ import {SilentDollar} from "./tokens/SilentDollar.sol";
 contract VectorsTest is Base {
     string private vouchers;
     string private batches;
+    string private withdrawals;
+    string private authorizations;
     bytes private dollarCode;
 
     function setUp() public override {
         super.setUp();
         vouchers = vm.readFile("test/vectors/vouchers.json");
         batches = vm.readFile("test/vectors/rows.json");
+        withdrawals = vm.readFile("test/vectors/withdrawals.json");
+        authorizations = vm.readFile("test/vectors/authorizations.json");
         dollarCode = address(new SilentDollar()).code;
     }
 
@@ -102,6 +106,62 @@ contract VectorsTest is Base {
             vm.revertToState(snapshot);
         }
         assertEq(count, 8);
+    }
+
+    /// Failure 3: what a payer signs to withdraw is what everyone else computes, and it pays.
+    function test_WhenWithdrawalIsRelayed() external {
+        uint256 count;
+        for (string memory path = caseAt(0); vm.keyExistsJson(withdrawals, path); path = caseAt(++count)) {
+            bytes memory signature = vm.parseJsonBytes(withdrawals, string.concat(path, ".signature"));
+            bytes memory short = vm.parseJsonBytes(withdrawals, string.concat(path, ".compactSignature"));
+            assertEq(compact(signature), short, path);
+            withdrawVector(path, signature);
+            withdrawVector(path, short);
+        }
+        assertEq(count, 11);
+    }
+
+    function test_WhenAuthorizationIsMade() external view {
+        uint256 count;
+        for (string memory path = caseAt(0); vm.keyExistsJson(authorizations, path); path = caseAt(++count)) {
+            bytes32 id = vm.parseJsonBytes32(authorizations, string.concat(path, ".id"));
+            bytes32 salt = vm.parseJsonBytes32(authorizations, string.concat(path, ".salt"));
+            bytes32 nonce = vm.parseJsonBytes32(authorizations, string.concat(path, ".nonce"));
+            assertEq(escrow.authorizationNonce(id, salt), nonce, path);
+        }
+        assertEq(count, 5);
+    }
+
+    function withdrawVector(string memory path, bytes memory signature) private {
+        uint256 snapshot = vm.snapshotState();
+        string memory terms = string.concat(path, ".account");
+        vm.chainId(vm.parseJsonUint(withdrawals, string.concat(path, ".chainId")));
+        deployTo(vm.parseJsonAddress(withdrawals, string.concat(path, ".escrow")));
+        Purse memory purse;
+        purse.payer = vm.parseJsonAddress(withdrawals, string.concat(terms, ".payer"));
+        purse.authorizedSigner = vm.parseJsonAddress(withdrawals, string.concat(terms, ".authorizedSigner"));
+        purse.token = vm.parseJsonAddress(withdrawals, string.concat(terms, ".token"));
+        if (purse.token != ETH) vm.etch(purse.token, dollarCode);
+        uint256 amount = vm.parseJsonUint(withdrawals, string.concat(path, ".amount"));
+        address to = vm.parseJsonAddress(withdrawals, string.concat(path, ".to"));
+        uint256 nonce = vm.parseJsonUint(withdrawals, string.concat(path, ".nonce"));
+        uint256 deadline = vm.parseJsonUint(withdrawals, string.concat(path, ".deadline"));
+        bytes32 id = vm.parseJsonBytes32(withdrawals, string.concat(path, ".accountId"));
+        assertEq(escrow.accountId(purse), id, path);
+        assertEq(
+            escrow.withdrawalDigest(purse, amount, to, nonce, deadline),
+            vm.parseJsonBytes32(withdrawals, string.concat(path, ".digest")),
+            path
+        );
+
+        deposit(outsider, purse, amount);
+        // As many relayed withdrawals as the nonce says are made at once.
+        vm.store(address(escrow), id, bytes32(nonce << 104 | amount));
+        uint256 before = holdings(to, purse.token);
+        escrow.withdrawFor(purse, amount, to, deadline, signature);
+        assertEq(holdings(to, purse.token) - before, amount, path);
+        assertEq(escrow.accountState(id).nonce, nonce + 1, path);
+        vm.revertToState(snapshot);
     }
 
     function redeemVector(string memory path, bytes memory signature) private {

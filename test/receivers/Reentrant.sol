@@ -14,6 +14,8 @@ contract Reentrant is IHooked {
 
     bool public entered;
     bool public succeeded;
+    /// @dev What its call came back with.
+    bytes public reason;
 
     function arm(address target_, uint256 value_, bytes calldata data_, uint256 patience_) external {
         (target, value, data, patience) = (target_, value_, data_, patience_);
@@ -40,6 +42,6 @@ contract Reentrant is IHooked {
         }
         armed = false;
         entered = true;
-        (succeeded,) = target.call{value: value}(data);
+        (succeeded, reason) = target.call{value: value}(data);
     }
 }
