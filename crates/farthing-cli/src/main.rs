@@ -16,6 +16,7 @@ mod output;
 mod payer_errors;
 mod progress;
 mod purse;
+mod relaying;
 mod wallet;
 
 use clap::Parser;

@@ -25,7 +25,7 @@ const NOT_FINAL_TRIES: u32 = 15;
 const TRIES: u32 = 24;
 
 /// What a purchase may cost.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Allowed {
     /// Make a reservation for the creator, of up to this much, if it asks for one
     #[arg(long, value_name = "AMOUNT")]

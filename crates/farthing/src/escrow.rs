@@ -480,7 +480,9 @@ pub(crate) fn explain_revert(data: &[u8]) -> String {
         Errors::NotPayee(error) => {
             format!("only the payee {} and its operators may do this, not {}", error.payee, error.caller)
         }
-        Errors::InvalidSignature(error) => format!("the signature is not one of {} over what it is for now", error.signer),
+        Errors::InvalidSignature(error) => {
+            format!("the signature is not one of {} over what it is for now", error.signer)
+        }
         Errors::DeadlinePassed(error) => {
             format!("it was good until {}, and now is {}", time(error.deadline), time(error.timestamp))
         }

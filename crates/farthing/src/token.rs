@@ -53,7 +53,9 @@ pub enum SigningError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// It has no function for it.
-    #[error("{token} takes no signed transfers (EIP-3009), so it can be deposited only by its holder's own transaction")]
+    #[error(
+        "{token} takes no signed transfers (EIP-3009), so it can be deposited only by its holder's own transaction"
+    )]
     Unsupported {
         /// The token.
         token: Address,

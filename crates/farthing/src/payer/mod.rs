@@ -49,7 +49,9 @@ pub use http::HttpOptions;
 pub use policy::{EXIT_DELAY_ANY, KnownToken, Limits, Policy, Trust};
 pub use receipt::ReceiptError;
 pub use relay::{OrderError, Relayed, Wish};
-pub use store::{FundedAccount, OpenOrder, PaidChannel, PayerStore, Promise, PromiseId, PromiseState, Spending, StoreError};
+pub use store::{
+    FundedAccount, OpenOrder, PaidChannel, PayerStore, Promise, PromiseId, PromiseState, Spending, StoreError,
+};
 
 use alloy::signers::local::PrivateKeySigner;
 use farthing_core::wire::{Listing, SignedReceipt};

@@ -162,7 +162,9 @@ pub enum OrderError {
     },
     /// The site says that it has sent it, and the chain does not show it. Asking again, here or at another site, sends
     /// the same order.
-    #[error("{site} says that it sent the order in transaction {transaction}; after {seconds} s the chain does not show it")]
+    #[error(
+        "{site} says that it sent the order in transaction {transaction}; after {seconds} s the chain does not show it"
+    )]
     NotSeen {
         /// The site.
         site: String,

@@ -42,7 +42,8 @@ impl Relaying {
             Some(text) => amounts::parse_positive(token, text)?,
             None if token.dollar => amounts::parse_positive(token, MINIMUM_OF_A_DOLLAR)?,
             None => {
-                let message = format!("{} is not declared to be worth a dollar, so --relay has no default", token.symbol);
+                let message =
+                    format!("{} is not declared to be worth a dollar, so --relay has no default", token.symbol);
                 return Err(Failure::new(Code::Usage, message).hint("say from which amount on with --relay-minimum"));
             }
         };

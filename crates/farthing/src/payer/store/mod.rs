@@ -12,8 +12,8 @@ mod records;
 mod tables;
 
 pub(super) use journal::{Denied, Intent, shortfall};
-pub(super) use records::CachedOffer;
 pub use orders::OpenOrder;
+pub(super) use records::CachedOffer;
 pub use records::{FundedAccount, PaidChannel, Promise, PromiseId, PromiseState, Spending};
 
 use epoch::{EpochFile, Lineage, private_file, sync_directory_of, with_suffix};

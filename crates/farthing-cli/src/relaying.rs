@@ -1,0 +1,117 @@
+//! Having a site send what the wallet signs: for listeners who hold dollars and no gas.
+
+use crate::context::Context;
+use crate::failure::{Code, Failure};
+use crate::progress::waiting;
+use crate::purse::{Allowed, Purse};
+use farthing::chain::ChainError;
+use farthing::core::wire::ProblemType;
+use farthing::core::{Address, B256, Token};
+use farthing::escrow::{Escrow, EscrowError};
+use farthing::payer::{OrderError, Payer, Relayed, Wish};
+use serde::Serialize;
+
+/// Who sent what was signed here.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sent {
+    site: String,
+    /// Nothing if its answer was lost.
+    transaction: Option<B256>,
+}
+
+/// The payer that signs orders, under the owner's policy.
+pub(crate) async fn payer(context: &Context) -> Result<Payer, Failure> {
+    Purse::new(context, &Allowed::default())?.payer(None).await
+}
+
+/// Signs an order, has a site send it, and waits until the chain shows it.
+pub(crate) async fn relay(
+    context: &Context,
+    payer: &Payer,
+    escrow: &Escrow,
+    site: &str,
+    wish: Wish,
+) -> Result<Sent, Failure> {
+    let spinner = waiting(format!("waiting until {site} has sent it and the chain shows it"));
+    let Relayed { transaction, was_open, .. } = payer.relay(escrow, site, wish).await?;
+    drop(spinner);
+    if was_open {
+        context.output.note("note: this is the order of before, whose outcome was not known; nothing was signed twice");
+    }
+    Ok(Sent { site: site.to_owned(), transaction })
+}
+
+impl Sent {
+    pub(crate) fn text(&self) -> String {
+        match self.transaction {
+            Some(transaction) => format!("\nsent by {} in transaction {transaction}; it cost you no gas", self.site),
+            None => "\nsent by somebody else; it cost you no gas".to_owned(),
+        }
+    }
+}
+
+/// Fails if the wallet could not pay for any gas: said before a password is asked for, with the way around it.
+pub(crate) async fn check_gas(escrow: &Escrow, sender: Address, token: &Token, command: &str) -> Result<(), Failure> {
+    if escrow.chain().balance(sender).await?.is_zero() {
+        return Err(no_gas(sender, token, command));
+    }
+    Ok(())
+}
+
+/// Adds the way around a wallet whose coin does not last.
+pub(crate) fn with_way_around(error: EscrowError, token: &Token, command: &str) -> Failure {
+    match error {
+        EscrowError::Chain(ChainError::NoGas { sender, .. }) => no_gas(sender, token, command),
+        error => error.into(),
+    }
+}
+
+fn no_gas(sender: Address, token: &Token, command: &str) -> Failure {
+    let failure = Failure::new(Code::Funds, format!("the wallet {sender} has not enough ETH to pay for gas"));
+    if token.address.is_zero() {
+        return failure.hint(format!("send {sender} some ETH"));
+    }
+    failure.hint(format!(
+        "have a site that relays send it for you: {command} --relay https://SITE; or send {sender} some ETH"
+    ))
+}
+
+/// What to do after an order was signed and nobody knows what came of it.
+const SAME_ORDER: &str =
+    "run the same command again, with this site or another: it sends the same order, which counts once";
+
+impl From<OrderError> for Failure {
+    fn from(error: OrderError) -> Self {
+        let error = match error {
+            OrderError::Payer(error) => return error.into(),
+            OrderError::Escrow(error) => return error.into(),
+            OrderError::Token(error) => return error.into(),
+            error => error,
+        };
+        let failure = |code| Self::new(code, &error);
+        match &error {
+            OrderError::NoRelay { .. } | OrderError::NotTheirs { .. } => {
+                failure(Code::Creator).hint("nothing was signed; name another site that relays")
+            }
+            OrderError::Minimum { .. } => {
+                failure(Code::Creator).hint("nothing was signed; move that much, or name another site")
+            }
+            OrderError::NotPayer { .. } => failure(Code::Wallet).hint("use the wallet whose money it is"),
+            OrderError::TooLittle { .. } => failure(Code::Funds).hint("farthing balance shows where your money is"),
+            OrderError::Open { .. } => failure(Code::Policy)
+                .hint("nothing was signed; ask for that amount again, or wait until its time is over"),
+            OrderError::Refused { problem, .. } => failure(Code::Creator).hint(match problem.problem_type() {
+                Some(ProblemType::RelayWouldFail) => "nothing has moved; farthing balance shows how things stand",
+                Some(ProblemType::RelayExhausted | ProblemType::RelayTooMany) => {
+                    "nothing has moved; ask again later, or name another site: it sends the same order"
+                }
+                _ => "nothing has moved; name another site that relays: it sends the same order, which counts once",
+            }),
+            OrderError::OutcomeUnknown { .. } | OrderError::NotSeen { .. } => failure(Code::Site).hint(SAME_ORDER),
+            OrderError::Expired { .. } => {
+                failure(Code::Site).hint("nothing has moved; ask again, or name another site that relays")
+            }
+            _ => failure(Code::Unexpected),
+        }
+    }
+}
