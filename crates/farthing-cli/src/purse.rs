@@ -5,12 +5,13 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::home::RememberedToken;
 use crate::progress::waiting;
+use crate::relaying;
 use alloy::eips::BlockNumberOrTag::{Finalized, Latest};
 use clap::Args;
 use farthing::chain::{Chain, Mined};
 use farthing::core::{Account, Address, Amount, Channel, Deployment, Token};
 use farthing::escrow::{Escrow, EscrowError, Funds};
-use farthing::payer::{BudgetError, Payer, PayerError, PayerOptions, PayerStore, Policy};
+use farthing::payer::{BudgetError, Limits, Payer, PayerError, PayerOptions, PayerStore, Policy, Wish};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -128,13 +129,19 @@ impl<'a> Purse<'a> {
                 if self.settle(&escrow, store, channel, recorded).await? {
                     return Ok(None);
                 }
-                let allowed = self.reserve.is_some_and(|allowed| allowed >= *amount);
-                if !allowed && (self.reserve.is_some() || !self.agrees_to_reserve(&escrow, token, *amount).await?) {
-                    return Err(error.into());
+                let relay = self.relay_of(&escrow, store, channel, token, *amount).await?;
+                let amount = relay.as_ref().map_or(*amount, |relay| relay.amount);
+                let allowed = self.reserve.is_some_and(|allowed| allowed >= amount);
+                if !allowed && (self.reserve.is_some() || !self.agrees_to_reserve(&escrow, token, amount).await?) {
+                    let refusal = relay.map(|relay| relay.not_allowed(token));
+                    return Err(refusal.unwrap_or_else(|| error.into()));
                 }
-                self.make(&escrow, channel, token, *amount).await?;
+                match relay {
+                    Some(relay) => self.open(&escrow, channel, token, &relay).await?,
+                    None => self.make(&escrow, channel, token, amount).await?,
+                }
                 // What was allowed is for all that this command does.
-                self.reserve = self.reserve.map(|allowed| allowed.saturating_sub(*amount));
+                self.reserve = self.reserve.map(|allowed| allowed.saturating_sub(amount));
                 self.settle(&escrow, store, channel, recorded).await?;
                 Ok(None)
             }
@@ -195,6 +202,58 @@ impl<'a> Purse<'a> {
         Ok(())
     }
 
+    /// Whether the site has to send the reservation for a wallet without gas, and how much it is then: as much as is
+    /// needed, or as the site relays. Only the site itself is asked: it is the one that wants the reservation.
+    async fn relay_of(
+        &self,
+        escrow: &Escrow,
+        store: &PayerStore,
+        channel: &Channel,
+        token: &Token,
+        amount: Amount,
+    ) -> Result<Option<SiteRelay>, Failure> {
+        if self.payer.is_some() || !escrow.chain().balance(channel.payer).await?.is_zero() {
+            return Ok(None);
+        }
+        let site = store.channels().await?.into_iter().find(|paid| paid.channel == *channel).map(|paid| paid.origin);
+        let no_way = |why: String| {
+            let message = format!("the wallet {} has no ETH to pay the gas of a reservation, and {why}", channel.payer);
+            Failure::new(Code::Funds, message).hint(format!("send {} some ETH", channel.payer))
+        };
+        let site = site.ok_or_else(|| no_way("the site is not known".to_owned()))?;
+        let terms = self.payer(None).await?.relay_terms(&site).await?;
+        let terms = terms.ok_or_else(|| no_way(format!("{site} does not relay")))?;
+        let amount = amount.max(terms.minimum_deposit);
+        let limit = self.limit_of(escrow, token).reservation;
+        if amount > limit {
+            let error = BudgetError::Reservation { amount, limit, token: token.clone() };
+            return Err(error.into());
+        }
+        // What is in the account can be moved only by a transaction of the wallet's own.
+        let held = farthing::token::balance_of(escrow.chain(), token.address, channel.payer).await?;
+        if held < amount {
+            let (held, needed) = (token.format(held), token.format(amount));
+            return Err(no_way(format!("holds {held} outside of its account, less than {needed}")));
+        }
+        Ok(Some(SiteRelay { site, amount }))
+    }
+
+    fn limit_of(&self, escrow: &Escrow, token: &Token) -> Limits {
+        let chain_id = escrow.deployment().chain_id;
+        let is_it = |known: &&RememberedToken| known.chain_id == chain_id && known.token.address == token.address;
+        self.known.iter().find(is_it).map_or(Limits::NONE, RememberedToken::limits)
+    }
+
+    /// Moves tokens of the wallet into the channel, by the site's transaction.
+    async fn open(&self, escrow: &Escrow, channel: &Channel, token: &Token, relay: &SiteRelay) -> Result<(), Failure> {
+        let (payer, amount) = (self.payer(None).await?, relay.amount);
+        let wish = Wish::Open { channel: *channel, amount };
+        relaying::relay(self.context, &payer, escrow, &relay.site, wish).await?;
+        let (amount, site) = (token.format(amount), &relay.site);
+        self.context.output.note(format!("note: {amount} of your wallet is reserved; {site} has paid the gas"));
+        Ok(())
+    }
+
     async fn agrees_to_reserve(&self, escrow: &Escrow, token: &Token, amount: Amount) -> Result<bool, Failure> {
         let delay = crate::output::duration(escrow.exit_delay().await?);
         Ok(self.agrees(&format!(
@@ -213,6 +272,24 @@ impl<'a> Purse<'a> {
         let mut answer = String::new();
         let _ = std::io::stdin().read_line(&mut answer);
         matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+}
+
+/// A site that sends the reservation it asks for.
+#[derive(Debug)]
+struct SiteRelay {
+    site: String,
+    /// What is reserved then: from so much on it relays.
+    amount: Amount,
+}
+
+impl SiteRelay {
+    fn not_allowed(&self, token: &Token) -> Failure {
+        let (amount, site) = (token.format(self.amount), &self.site);
+        let message =
+            format!("{site} asks for a reservation and would send one of {amount} for your wallet, which has no gas");
+        Failure::new(Code::Reservation, message)
+            .hint(format!("allow it with --reserve '{amount}'; what is not spent comes back after the exit delay"))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::amounts;
 use crate::channels::{Found, find};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::output::{Transaction, transactions, with_transactions};
 use crate::progress::waiting;
 use crate::purse::{check_balance, record_final};
@@ -44,6 +44,14 @@ pub(super) async fn run(context: &Context, command: &Reserve) -> Result<(), Fail
     let Found { store, paid, id, token, escrow } = find(context, &command.channel).await?;
     let amount = amounts::parse_positive(&token, &command.amount.join(" "))?;
     check_balance(&escrow, &paid.channel, &token, amount).await?;
+    if escrow.chain().balance(paid.channel.payer).await?.is_zero() {
+        let message = format!("the wallet {} has no ETH to pay for gas", paid.channel.payer);
+        return Err(Failure::new(Code::Funds, message).hint(format!(
+            "send it some, or let a site that relays reserve money of your wallet: farthing get {}… --reserve {}",
+            paid.origin,
+            command.amount.join(" ")
+        )));
+    }
     let escrow = context.sending(&escrow).await?;
     let waiting = waiting("waiting for the reservation to be mined");
     let mined = [escrow.reserve(&paid.channel, amount).await?];
