@@ -7,6 +7,7 @@ use clap::Args;
 use farthing::PrivateKeySigner;
 use farthing::chain::Chain;
 use farthing::core::ledger::CreditTerms;
+use farthing::core::wire::Delegation;
 use farthing::core::{Amount, ChannelId, Token};
 use farthing::escrow::Escrow;
 use farthing::payee::earnings::{Earnings, earnings};
@@ -173,7 +174,7 @@ impl DataFolder {
         let escrow = Escrow::bind(chain, deployment.escrow).await?;
         // Nothing is sold here, so no credit is given.
         let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
-        let payee = start_payee(&record, credit, store, key, &escrow)?;
+        let payee = start_payee(&record, credit, None, store, key, &escrow)?;
         Ok((record, Redeemer::new(payee, escrow)))
     }
 }
@@ -182,6 +183,7 @@ impl DataFolder {
 pub(crate) fn start_payee(
     record: &LedgerRecord,
     credit: CreditTerms,
+    delegation: Option<Delegation>,
     store: EmbeddedStore,
     receipt_key: PrivateKeySigner,
     escrow: &Escrow,
@@ -193,7 +195,7 @@ pub(crate) fn start_payee(
         credit,
         challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
         stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
-        delegation: None,
+        delegation,
     };
     let secret = store.challenge_secret()?;
     Ok(Payee::start(options, secret, receipt_key, Arc::new(store), Arc::new(escrow.clone()))?)

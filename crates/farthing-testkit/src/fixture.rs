@@ -128,7 +128,7 @@ impl Fixture {
             },
             challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
             stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
-        delegation: None,
+            delegation: None,
         };
         Payee::start(options, secret, Self::payee(), Arc::new(store), source).expect("starts")
     }

@@ -105,6 +105,26 @@ pub fn receipt_key(
     }
 }
 
+/// Makes sure that receipts by this key are taken for the payee's. Nothing should be sold with receipts that are not.
+///
+/// # Errors
+///
+/// If it is not the payee's key, and not delegated either.
+pub fn check(
+    delegation: Option<&Delegation>,
+    deployment: Deployment,
+    payee: Address,
+    key: Address,
+    at: Timestamp,
+) -> Result<(), DelegationError> {
+    if key == payee {
+        return Ok(());
+    }
+    let delegation = delegation.ok_or(DelegationError::None { payee, receipt_key: key })?;
+    let named = receipt_key(delegation, deployment, payee, at)?;
+    if named == key { Ok(()) } else { Err(DelegationError::OtherKey { named, receipt_key: key }) }
+}
+
 /// Lets `receipt_key` sign receipts in the name of `payee` until `expires`.
 ///
 /// # Errors

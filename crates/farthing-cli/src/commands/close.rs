@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Redeem what a channel owes and give its unused reservation back to the payer, in one transaction
 ///
-/// Only the payee can, and nobody has to wait. The payer's own way is farthing request-close.
+/// Only the payee and its operators can, and nobody has to wait. The payer's own way is farthing request-close.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -9,11 +9,13 @@ mod escrow;
 mod finalize_close;
 mod get;
 mod history;
+mod operator;
 mod redeem;
 mod renew;
 mod request_close;
 mod reserve;
 mod serve;
+mod split;
 mod tip;
 mod wallet;
 mod withdraw;
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     Earnings(earnings::Earned),
     Redeem(redeem::Redeem),
     Close(close::Close),
+    #[command(subcommand)]
+    Split(split::Command),
+    #[command(subcommand)]
+    Operator(operator::Command),
     Demo(crate::demo::Demo),
 }
 
@@ -67,6 +73,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Earnings(command) => earnings::run(context, &command).await,
         Command::Redeem(command) => redeem::run(context, &command).await,
         Command::Close(command) => close::run(context, &command).await,
+        Command::Split(command) => split::run(context, &command).await,
+        Command::Operator(command) => operator::run(context, &command).await,
         Command::Demo(command) => crate::demo::run(context.output, &command).await,
     }
 }

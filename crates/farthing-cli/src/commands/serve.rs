@@ -2,6 +2,7 @@
 
 mod admin;
 mod leaving;
+mod paid;
 mod relay;
 
 use crate::context::Context;
@@ -35,9 +36,10 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// Sell what a folder's catalog.toml lists, behind HTTP 402
 ///
-/// The wallet's address is paid. Every voucher is in the ledger, durably, before anything is served; stopping or killing
-/// the gateway loses none. It logs requests to standard error (FARTHING_LOG sets the level: warn, info, debug), serves
-/// until it gets SIGINT or SIGTERM, and redeems by itself when a payer asks for its reservation back.
+/// The wallet's address is paid, or the one of --payee: an offline key's, or a split's. Every voucher is in the
+/// ledger, durably, before anything is served; stopping or killing the gateway loses none. It logs requests to
+/// standard error (FARTHING_LOG sets the level: warn, info, debug), serves until it gets SIGINT or SIGTERM, and
+/// redeems by itself when a payer asks for its reservation back.
 ///
 /// It speaks plain HTTP: put a proxy with TLS in front, and name the host it is known by with --realm.
 #[derive(Debug, Args)]
@@ -45,6 +47,7 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
 Examples:
   farthing serve nocturne-records --token 0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48 --dollar
   farthing serve nocturne-records --listen 127.0.0.1:9000 --realm music.example
+  farthing serve nocturne-records --payee ADDRESS   # of a split that names this wallet
   farthing serve nocturne-records --relay --relay-minimum 5 --relay-gas-budget 0.01
 
 A catalog:
@@ -63,6 +66,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 
+    #[command(flatten)]
+    paid: paid::Paid,
+
     /// Listen here; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8402")]
     listen: SocketAddr,
@@ -80,9 +86,12 @@ pub(crate) struct Serve {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Ready {
     url: String,
     payee: Address,
+    /// The wallet's: the payee's own, or delegated.
+    receipt_key: Address,
     token: Token,
     ledger: PathBuf,
     items: usize,
@@ -102,15 +111,17 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     data.create()?;
     keep_apart(&catalog, &data)?;
     let key = context.key()?;
+    let (payee, delegation) = command.paid.settle(context, &escrow, key.address()).await?;
     // The socket's lock comes first: it tells another gateway from a ledger that something else has open.
     let socket = AdminSocket::bind(&data.socket())?;
-    let identity = LedgerIdentity { deployment: escrow.deployment(), payee: key.address(), token: token.address };
+    let identity = LedgerIdentity { deployment: escrow.deployment(), payee, token: token.address };
     let store = EmbeddedStore::open(&data.ledger(), &identity)?;
     let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await? };
     data.save_record(&record)?;
     let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
     let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;
-    let payee = start_payee(&record, catalog.credit(), store, key, &escrow)?;
+    let receipt_key = key.address();
+    let payee = start_payee(&record, catalog.credit(), delegation, store, key, &escrow)?;
     let listener = TcpListener::bind(command.listen).await.map_err(|error| {
         Failure::new(Code::Unexpected, format!("{}: {error}", command.listen))
             .hint("listen elsewhere with --listen; port 0 takes a free one")
@@ -130,6 +141,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let ready = Ready {
         url: format!("http://{address}"),
         payee: identity.payee,
+        receipt_key,
         token,
         ledger: data.ledger(),
         items: catalog.items().len(),

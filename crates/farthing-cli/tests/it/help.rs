@@ -3,7 +3,7 @@
 use crate::world::{farthing, run};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -26,6 +26,12 @@ const COMMANDS: [&[&str]; 23] = [
     &["earnings"],
     &["redeem"],
     &["close"],
+    &["split", "deploy"],
+    &["split", "show"],
+    &["split", "release"],
+    &["operator", "set"],
+    &["operator", "show"],
+    &["operator", "delegate"],
     &["demo"],
 ];
 

@@ -1,5 +1,6 @@
 //! The `farthing` binary as a process, against a real anvil: what it prints, what it exits with, what it leaves behind.
 
+mod band;
 mod codes;
 mod crash;
 mod demo;

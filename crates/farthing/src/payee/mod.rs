@@ -20,7 +20,6 @@ pub use views::{ChainViews, FundsSource};
 pub use watcher::Watcher;
 
 use crate::clock;
-use crate::delegation::{self, DelegationError};
 use crate::escrow::EscrowError;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
@@ -95,21 +94,6 @@ impl PayeeOptions {
 
     /// Credit stops after two minutes without the chain unless told otherwise.
     pub const STALE_AFTER_SECONDS: u64 = 120;
-
-    /// Makes sure that receipts by this key will be taken for the payee's. Nothing should be sold by one that is not.
-    ///
-    /// # Errors
-    ///
-    /// If it is not the payee's key, and not delegated either.
-    pub fn check_receipt_key(&self, receipt_key: Address, now: Timestamp) -> Result<(), DelegationError> {
-        let LedgerIdentity { deployment, payee, .. } = self.identity;
-        if receipt_key == payee {
-            return Ok(());
-        }
-        let delegation = self.delegation.as_ref().ok_or(DelegationError::None { payee, receipt_key })?;
-        let named = delegation::receipt_key(delegation, deployment, payee, now)?;
-        if named == receipt_key { Ok(()) } else { Err(DelegationError::OtherKey { named, receipt_key }) }
-    }
 }
 
 /// Thrown when a payee can't start or can't ask to be paid.
@@ -203,7 +187,7 @@ struct Checked {
 
 impl Payee {
     /// Starts a payee over a store. `receipt_key` signs receipts: the payee's own key, or one that it delegated (see
-    /// [`PayeeOptions::check_receipt_key`]).
+    /// [`crate::delegation::check`]).
     ///
     /// # Errors
     ///
