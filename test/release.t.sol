@@ -306,7 +306,7 @@ contract ReleaseTest is SplitBase {
         assertEq(split_.release(ETH, address(thief)), 100);
         assertTrue(thief.entered());
         assertFalse(thief.succeeded());
-        assertEq(thief.reason(), abi.encodeWithSelector(IRevenueSplit.ReleaseInProgress.selector));
+        assertEq(thief.refusal(), IRevenueSplit.ReleaseInProgress.selector);
         // It is over when the call is.
         assertEq(split_.release(ETH, accountAt(0)), 100);
     }

@@ -14,12 +14,12 @@ contract Reentrant is IHooked {
 
     bool public entered;
     bool public succeeded;
-    /// @dev What its call came back with.
-    bytes public reason;
+    /// @dev The error that refused its call. All in one slot: a refund leaves it little gas.
+    bytes4 public refusal;
 
     function arm(address target_, uint256 value_, bytes calldata data_, uint256 patience_) external {
         (target, value, data, patience) = (target_, value_, data_, patience_);
-        (armed, entered, succeeded) = (true, false, false);
+        (armed, entered, succeeded, refusal) = (true, false, false, 0);
     }
 
     function act(address to, uint256 worth, bytes calldata what) external returns (bool done) {
@@ -42,6 +42,8 @@ contract Reentrant is IHooked {
         }
         armed = false;
         entered = true;
-        (succeeded, reason) = target.call{value: value}(data);
+        bytes memory answer;
+        (succeeded, answer) = target.call{value: value}(data);
+        if (!succeeded) refusal = bytes4(answer);
     }
 }
