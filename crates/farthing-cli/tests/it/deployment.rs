@@ -1,0 +1,120 @@
+//! One address on every chain, whoever deploys; and what the client does about any other.
+
+use crate::world::World;
+use alloy::providers::Provider;
+use farthing::chain::Chain;
+use farthing::core::Address;
+use farthing::escrow::{Escrow, genuine_address};
+use farthing::local_chain::{LocalChain, tethered};
+use farthing::split::factory_address;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tokio::process::Child;
+use url::Url;
+
+/// Another chain's id than the local one's.
+const OTHER_CHAIN: u64 = 8_453;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// An anvil that takes itself for another chain.
+struct OtherChain {
+    url: Url,
+    chain: Chain,
+    _process: Child,
+}
+
+impl OtherChain {
+    async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+        let mut command = tethered(&LocalChain::anvil_in(&root()));
+        command.args(["--port", &port.to_string(), "--chain-id", &OTHER_CHAIN.to_string(), "--quiet"]);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("anvil starts");
+        let url: Url = format!("http://127.0.0.1:{port}").parse().expect("a URL");
+        for _ in 0..300 {
+            if let Ok(chain) = Chain::connect_to(&url, Some(LocalChain::test_key(0)), OTHER_CHAIN).await {
+                return Self { url, chain, _process: process };
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("anvil did not answer");
+    }
+}
+
+/// Runs the deployment script with one of anvil's own accounts, which needs no key.
+fn forge_script(url: &Url, exit_delay: Option<u64>, scratch: &Path) -> String {
+    let mut command = Command::new(root().join("node_modules/.bin/forge"));
+    command.args(["script", "script/Deploy.s.sol", "--rpc-url", url.as_str(), "--broadcast", "--unlocked", "--sender"]);
+    command.arg(LocalChain::test_key(0).address().to_string()).current_dir(root());
+    command.env("FOUNDRY_BROADCAST", scratch).env_remove("EXIT_DELAY");
+    command.envs(exit_delay.map(|seconds| ("EXIT_DELAY", seconds.to_string())));
+    let output = command.output().expect("forge runs; npm ci installs it");
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    if output.status.success() { said } else { format!("failed: {said}") }
+}
+
+async fn chain_id_in(chain: &Chain, escrow: Address) -> u64 {
+    use alloy::sol_types::SolCall;
+    use farthing::escrow::bindings::Escrow::chainIdAtDeploymentCall;
+    let request = alloy::rpc::types::TransactionRequest::default().to(escrow);
+    let request = request.input(chainIdAtDeploymentCall {}.abi_encode().into());
+    let answer = chain.call(request, Default::default()).await.expect("answers");
+    chainIdAtDeploymentCall::abi_decode_returns(&answer).expect("a number").to()
+}
+
+/// The chain's id is a part of the code, but not of the code that creates it, which alone gives the address.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_addresses_on_two_chains_by_script_by_command_and_offline() {
+    let (world, other) = (World::start(None).await, OtherChain::start().await);
+    let scratch = world.folder.path().join("broadcast");
+    let person = world.person("somebody").await;
+
+    // A day: the command here, the script there. An hour: the other way round.
+    let deployed = person.json(&["escrow", "deploy"]);
+    assert_eq!(deployed["escrow"], format!("{:#x}", genuine_address(86_400)));
+    let said = forge_script(&other.url, None, &scratch);
+    assert!(said.contains(&format!("escrow {} deployed", genuine_address(86_400))), "{said}");
+    assert!(said.contains(&format!("split factory {} deployed", factory_address())), "{said}");
+    let said = forge_script(world.local.url(), Some(3_600), &scratch);
+    assert!(said.contains(&format!("escrow {} deployed", genuine_address(3_600))), "{said}");
+    let () = other
+        .chain
+        .provider()
+        .raw_request("anvil_setBalance".into(), (person.address, "0xde0b6b3a7640000"))
+        .await
+        .expect("ether");
+    let deployed = person.json(&["--rpc-url", other.url.as_str(), "escrow", "deploy", "--exit-delay", "3600"]);
+    assert_eq!(deployed["escrow"], format!("{:#x}", genuine_address(3_600)));
+    assert_eq!((&deployed["chainId"], &deployed["alreadyThere"]), (&OTHER_CHAIN.into(), &false.into()));
+
+    for exit_delay in [86_400, 3_600] {
+        let escrow = genuine_address(exit_delay);
+        for (chain, id) in [(&world.chain, 31_337), (&other.chain, OTHER_CHAIN)] {
+            let bound = Escrow::bind(chain.clone(), escrow).await.expect("is there");
+            assert_eq!(bound.exit_delay().await.expect("answers"), exit_delay);
+            assert_eq!(chain_id_in(chain, escrow).await, id, "each escrow knows its own chain");
+        }
+    }
+    // The factory came with the script; a split of the same terms has the same address on both.
+    let member = |byte| format!("{}=1", Address::repeat_byte(byte));
+    let members = [member(1), member(2)];
+    let split = ["split", "deploy", "--member", &members[0], "--member", &members[1]];
+    let here = person.json(&split);
+    let there = person.json(&[&["--rpc-url", other.url.as_str()], &split[..]].concat());
+    assert_eq!(here["split"], there["split"]);
+    assert_eq!(there["transactions"].as_array().map(Vec::len), Some(1), "the split alone");
+
+    // A second time nothing is sent, by either.
+    let sender = LocalChain::test_key(0).address();
+    let before = other.chain.transactions_of(sender).await.expect("reads");
+    let said = forge_script(&other.url, None, &scratch);
+    assert_eq!(said.matches("already there").count(), 2, "{said}");
+    assert_eq!(other.chain.transactions_of(sender).await.expect("reads"), before);
+    assert_eq!(person.json(&["escrow", "deploy", "--exit-delay", "3600"])["alreadyThere"], true);
+    let said = forge_script(&other.url, Some(60), &scratch);
+    assert!(said.starts_with("failed") && said.contains("NotDeployed"), "{said}");
+}
