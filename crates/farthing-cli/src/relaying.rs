@@ -108,6 +108,7 @@ impl From<OrderError> for Failure {
                 _ => "nothing has moved; name another site that relays: it sends the same order, which counts once",
             }),
             OrderError::OutcomeUnknown { .. } | OrderError::NotSeen { .. } => failure(Code::Site).hint(SAME_ORDER),
+            OrderError::Superseded { .. } => failure(Code::Policy).hint("farthing balance shows how things stand"),
             OrderError::Expired { .. } => {
                 failure(Code::Site).hint("nothing has moved; ask again, or name another site that relays")
             }

@@ -294,9 +294,18 @@ impl Chain {
     ///
     /// If the chain does not answer.
     pub async fn time(&self) -> Result<Timestamp, ChainError> {
+        Ok(self.head().await?.at)
+    }
+
+    /// The newest block.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn head(&self) -> Result<Block, ChainError> {
         let head = self.block(BlockNumberOrTag::Latest).await?;
         let none = || ChainError::Unreachable { url: self.url.clone(), reason: "it has no latest block".to_owned() };
-        Ok(head.ok_or_else(none)?.at)
+        head.ok_or_else(none)
     }
 
     /// The connection underneath, for reads that this library has no method for.

@@ -5,8 +5,9 @@ use crate::token::{self, SignedPermit};
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, U256, address};
-use alloy::rpc::types::TransactionRequest;
-use alloy::sol_types::{SolCall, SolInterface, SolValue};
+use alloy::providers::Provider;
+use alloy::rpc::types::{Filter, TransactionRequest};
+use alloy::sol_types::{SolCall, SolEvent, SolInterface, SolValue};
 use farthing_core::batch::pack_rows;
 use farthing_core::ledger::ChannelFunds;
 use farthing_core::wire::{RelayOrder, SignedAuthorization};
@@ -211,6 +212,25 @@ impl Escrow {
     pub async fn account_nonce(&self, account: &Account) -> Result<u64, EscrowError> {
         let call = abi::accountStateCall { id: account.id().0 };
         Ok(self.read(call, BlockNumberOrTag::Latest).await?.nonce)
+    }
+
+    /// What the relayed withdrawal with this nonce moved and to whom, if it is in one of the blocks from `from` on.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn relayed_withdrawal(
+        &self,
+        account: &Account,
+        nonce: u64,
+        from: u64,
+    ) -> Result<Option<(Amount, Address)>, EscrowError> {
+        let filter = Filter::new().address(self.deployment.escrow).from_block(from);
+        let filter = filter.event_signature(abi::WithdrawnFor::SIGNATURE_HASH).topic1(account.id().0);
+        let logs = self.chain.provider().get_logs(&filter).await.map_err(|error| self.chain.error(&error))?;
+        let events = logs.iter().filter_map(|log| abi::WithdrawnFor::decode_log(&log.inner).ok());
+        let event = events.into_iter().find(|event| event.nonce == U256::from(nonce));
+        event.map(|event| Ok((to_amount(event.amount)?, event.to))).transpose()
     }
 
     /// Adds the sender's money to an account. The escrow is allowed to take exactly the amount: by a permit in the same

@@ -173,6 +173,14 @@ pub enum OrderError {
         /// How long was waited.
         seconds: u64,
     },
+    /// Another withdrawal of this account, signed before or on another device, was carried out instead.
+    #[error("another withdrawal was carried out instead: {amount} base units to {to}")]
+    Superseded {
+        /// How much it moved, in base units.
+        amount: String,
+        /// Who got it.
+        to: Address,
+    },
     /// Its time was over before anybody sent it. Nothing has moved, and nothing can any more.
     #[error("the order was not carried out before {until}, and can't be any more")]
     Expired {
@@ -206,6 +214,14 @@ struct Site {
     origin: String,
     endpoint: Url,
     terms: RelayTerms,
+}
+
+impl OpenOrder {
+    /// Why nothing else is signed now.
+    fn in_the_way(self, token: Token) -> OrderError {
+        let (amount, until) = (self.request.order.amount(), self.request.order.expires());
+        OrderError::Open { site: self.site, amount, until, token: Box::new(token) }
+    }
 }
 
 impl Wish {
@@ -277,13 +293,9 @@ impl Payer {
         let site = self.relaying_site(escrow, site, &wish).await?;
         if let Some(earlier) = self.earlier_order(escrow, &wish).await? {
             if !wish.is_met_by(&earlier.request.order) {
-                let (amount, until) = (earlier.request.order.amount(), earlier.request.order.expires());
-                return Err(OrderError::Open { site: earlier.site, amount, until, token: Box::new(token) });
+                return Err(earlier.in_the_way(token));
             }
-            return match self.standing(escrow, &earlier.request).await? {
-                Standing::Used => self.done(earlier.request, None, true).await,
-                _ => self.send_order(escrow, &site, earlier.request, true).await,
-            };
+            return self.send_order(escrow, &site, earlier.request, true).await;
         }
         self.check_amount(escrow, &site, &wish, &token).await?;
         let order = self.sign_order(escrow, &wish).await?;
@@ -296,8 +308,7 @@ impl Payer {
         // Of two processes that sign at once, both send the order of the first.
         let open = self.store.begin_order(order).await?;
         if !wish.is_met_by(&open.request.order) {
-            let (amount, until) = (open.request.order.amount(), open.request.order.expires());
-            return Err(OrderError::Open { site: open.site, amount, until, token: Box::new(token) });
+            return Err(open.in_the_way(token));
         }
         self.send_order(escrow, &site, open.request, open.request != request).await
     }
@@ -377,10 +388,13 @@ impl Payer {
             if open.request.deployment != deployment || !wish.is_of_the_kind(&open.request.order) {
                 continue;
             }
+            let is_met = wish.is_met_by(&open.request.order);
             match self.standing(escrow, &open.request).await? {
+                // Another withdrawal takes this one's nonce, so that only one of them can be carried out.
+                Standing::Open if !is_met && matches!(wish, Wish::Withdraw { .. }) => {}
                 Standing::Open => return Ok(Some(open)),
                 // What was asked for then is done. Something else that is asked for now is a new order.
-                Standing::Used if wish.is_met_by(&open.request.order) => return Ok(Some(open)),
+                Standing::Used if is_met => return Ok(Some(open)),
                 Standing::Used | Standing::Expired => self.store.finish_order(open.request).await?,
             }
         }
@@ -472,13 +486,17 @@ impl Payer {
         request: RelayRequest,
         was_open: bool,
     ) -> Result<Relayed, OrderError> {
-        let answer = post(&self.http, site, &request).await;
-        let transaction = match answer {
+        let from = escrow.chain().head().await?.number;
+        let done = |transaction| self.done(escrow, from, Relayed { request, transaction, was_open });
+        if was_open && self.standing(escrow, &request).await? == Standing::Used {
+            return done(None).await;
+        }
+        let transaction = match post(&self.http, site, &request).await {
             Ok(answer) => answer.transaction,
             // Somebody may have sent it all the same: the answer was lost, or another site has it.
             Err(error) => {
                 return match self.standing(escrow, &request).await? {
-                    Standing::Used => self.done(request, None, was_open).await,
+                    Standing::Used => done(None).await,
                     _ => Err(error),
                 };
             }
@@ -488,7 +506,7 @@ impl Payer {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.standing(escrow, &request).await? {
-                Standing::Used => return self.done(request, Some(transaction), was_open).await,
+                Standing::Used => return done(Some(transaction)).await,
                 Standing::Expired => {
                     self.store.finish_order(request).await?;
                     return Err(OrderError::Expired { until: request.order.expires() });
@@ -503,14 +521,16 @@ impl Payer {
         }
     }
 
-    async fn done(
-        &self,
-        request: RelayRequest,
-        transaction: Option<B256>,
-        was_open: bool,
-    ) -> Result<Relayed, OrderError> {
-        self.store.finish_order(request).await?;
-        Ok(Relayed { request, transaction, was_open })
+    /// Takes a used order off the record, and makes sure that it was this one and not another with the same nonce.
+    async fn done(&self, escrow: &Escrow, from: u64, relayed: Relayed) -> Result<Relayed, OrderError> {
+        self.store.finish_order(relayed.request).await?;
+        if let RelayOrder::Withdrawal { withdrawal, .. } = &relayed.request.order {
+            let seen = escrow.relayed_withdrawal(&withdrawal.account, withdrawal.nonce, from).await?;
+            if let Some((amount, to)) = seen.filter(|seen| *seen != (withdrawal.amount, withdrawal.to)) {
+                return Err(OrderError::Superseded { amount: amount.to_string(), to });
+            }
+        }
+        Ok(relayed)
     }
 }
 

@@ -42,15 +42,26 @@ fn decode(bytes: &[u8]) -> Result<OpenOrder, StoreError> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::Damaged(format!("an order can't be read: {error}")))
 }
 
-/// Writes an order down, unless there is one of its kind for its account or channel: then that one is returned.
+/// Writes an order down, unless there is one of its kind for its account or channel: then that one is returned. Of two
+/// withdrawals with one nonce one at most is ever carried out, so there the later takes the earlier one's place.
 pub(super) fn begin(transaction: &WriteTransaction, order: OpenOrder) -> Result<OpenOrder, StoreError> {
     let mut table = transaction.open_table(ORDERS).map_err(failed)?;
     let key = key(&order.request);
-    if let Some(earlier) = table.get(key).map_err(failed)? {
-        return decode(earlier.value());
+    let earlier = table.get(key).map_err(failed)?.map(|earlier| decode(earlier.value())).transpose()?;
+    if let Some(earlier) = earlier.filter(|earlier| !supersedes(&order.request.order, &earlier.request.order)) {
+        return Ok(earlier);
     }
     table.insert(key, encode(&order)?.as_slice()).map_err(failed)?;
     Ok(order)
+}
+
+fn supersedes(later: &RelayOrder, earlier: &RelayOrder) -> bool {
+    match (later, earlier) {
+        (RelayOrder::Withdrawal { withdrawal: later, .. }, RelayOrder::Withdrawal { withdrawal: earlier, .. }) => {
+            later.nonce == earlier.nonce
+        }
+        _ => false,
+    }
 }
 
 /// Takes an order out, if it is this very one that is there.
