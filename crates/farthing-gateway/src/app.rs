@@ -70,6 +70,7 @@ pub(crate) struct App {
 /// else is an item, the tip, or 404.
 pub fn app(payee: Payee, catalog: Catalog, options: AppOptions) -> Router {
     let mut listing = catalog.listing(payee.address(), payee.method_details(), payee.token());
+    listing.delegation = payee.delegation().cloned();
     listing.relay = options.relay.as_ref().map(Relay::terms);
     let gate = Gate::new(payee, options.realm);
     let app = Arc::new(App { gate: gate.clone(), on_tip: options.on_tip, relay: options.relay, listing });
