@@ -3,7 +3,7 @@
 use crate::cli::Globals;
 use crate::failure::{Code, Failure};
 use crate::home::Home;
-use crate::output::Output;
+use crate::output::{Output, duration};
 use crate::wallet::Wallet;
 use farthing::PrivateKeySigner;
 use farthing::chain::Chain;
@@ -84,6 +84,21 @@ impl Context {
             }
         }
         Ok(escrow)
+    }
+
+    /// Makes sure that the owner would pay through an escrow: money in one with a longer exit delay buys nothing, and a
+    /// reservation there is stuck for longer than its owner accepts.
+    pub(crate) async fn check_exit_delay(&self, escrow: &Escrow) -> Result<(), Failure> {
+        let (exit_delay, maximum) = (escrow.exit_delay().await?, self.home()?.settings()?.exit_delay_max);
+        if exit_delay <= maximum {
+            return Ok(());
+        }
+        let (delay, longest) = (duration(exit_delay), duration(maximum));
+        let message = format!("the exit delay of {} is {delay}, more than your {longest}", escrow.deployment());
+        let hint = format!(
+            "use another escrow (--exit-delay), or allow it with farthing budget --exit-delay-max {exit_delay}s"
+        );
+        Err(Failure::new(Code::Policy, message).hint(hint))
     }
 
     /// The same escrow, to send with the wallet's key. Called after everything that can be wrong without it.

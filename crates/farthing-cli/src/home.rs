@@ -1,8 +1,9 @@
-//! The owner's folder: the wallet, the payer's store, and what tokens are called.
+//! The owner's folder: the wallet, the payer's store, what tokens are called, and settings.
 
 use crate::failure::{Code, Failure};
 use farthing::core::{Address, Amount, Token};
-use farthing::payer::Limits;
+use farthing::payer::{EXIT_DELAY_ANY, Limits};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -34,6 +35,20 @@ pub(crate) struct Budget {
     pub(crate) site_per_day: Amount,
     pub(crate) day: Amount,
     pub(crate) reservation: Amount,
+}
+
+/// What the owner set that is about no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Settings {
+    /// The longest exit delay of an escrow that is paid through, in seconds.
+    pub(crate) exit_delay_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { exit_delay_max: EXIT_DELAY_ANY }
+    }
 }
 
 impl From<Limits> for Budget {
@@ -85,16 +100,17 @@ impl Home {
 
     /// The tokens that were named before.
     pub(crate) fn tokens(&self) -> Result<Vec<RememberedToken>, Failure> {
-        let path = self.tokens_path();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Failure::file(&path, &error)),
-        };
-        serde_json::from_str(&text).map_err(|error| {
-            Failure::new(Code::Store, format!("{} is damaged: {error}", path.display()))
-                .hint("delete it: it is read from the chain again")
-        })
+        read_or_default(&self.tokens_path(), "delete it: it is read from the chain again")
+    }
+
+    /// What the owner set that is about no token.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        read_or_default(&self.settings_path(), "delete it, and set again what you had set with farthing budget")
+    }
+
+    /// Sets it.
+    pub(crate) fn set_settings(&self, settings: Settings) -> Result<(), Failure> {
+        self.write(&self.settings_path(), &settings)
     }
 
     /// What a token was called when it was last named.
@@ -128,19 +144,38 @@ impl Home {
         });
         known[position].token = token.clone();
         change(&mut known[position]);
+        self.write(&self.tokens_path(), &known)
+    }
+
+    /// Puts a file in its place whole.
+    fn write<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), Failure> {
         self.create()?;
-        let path = self.tokens_path();
-        let failed = |error: std::io::Error| Failure::file(&path, &error);
-        let text = serde_json::to_vec_pretty(&known).map_err(|error| Failure::new(Code::Unexpected, error))?;
+        let failed = |error: std::io::Error| Failure::file(path, &error);
+        let text = serde_json::to_vec_pretty(value).map_err(|error| Failure::new(Code::Unexpected, error))?;
         let mut file = tempfile::NamedTempFile::new_in(&self.0).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        file.persist(path).map_err(|error| failed(error.error))?;
         Ok(())
+    }
+
+    fn settings_path(&self) -> PathBuf {
+        self.0.join("settings.json")
     }
 
     fn tokens_path(&self) -> PathBuf {
         self.0.join("tokens.json")
     }
+}
+
+/// What a file holds; nothing, if it was never written.
+fn read_or_default<T: DeserializeOwned + Default>(path: &Path, remedy: &str) -> Result<T, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(T::default()),
+        Err(error) => return Err(Failure::file(path, &error)),
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::new(Code::Store, format!("{} is damaged: {error}", path.display())).hint(remedy))
 }
 
 /// Makes a folder and those above it, for their owner only, unless they are there.

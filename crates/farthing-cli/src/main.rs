@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod context;
 mod demo;
+mod durations;
 mod failure;
 mod home;
 mod ledger;

@@ -70,7 +70,8 @@ impl From<PayerError> for Failure {
                 .hint("nothing was paid; if the site is behind a proxy, its creator has to name it with serve --realm"),
             PayerError::UntrustedEscrow { .. } => failure(Code::Policy)
                 .hint("nothing was paid; if you know that contract, name it with --escrow (FARTHING_ESCROW)"),
-            PayerError::ExitDelayTooLong { .. } => failure(Code::Policy).hint("nothing was paid"),
+            PayerError::ExitDelayTooLong { exit_delay, .. } => failure(Code::Policy)
+                .hint(format!("nothing was paid; allow it with farthing budget --exit-delay-max {exit_delay}s")),
             PayerError::UnknownToken { token, .. } => failure(Code::Policy).hint(format!(
                 "nothing was paid; farthing budget --token {token}, with --dollar if it is one, makes it known"
             )),

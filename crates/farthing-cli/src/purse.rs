@@ -77,7 +77,8 @@ impl<'a> Purse<'a> {
 
     /// The payer. `item_max` lowers the auto-approve line; what raises it is an approval.
     pub(crate) async fn payer(&self, item_max: Option<Amount>) -> Result<Payer, Failure> {
-        let mut policy = Policy::default();
+        let exit_delay_max = self.context.home()?.settings()?.exit_delay_max;
+        let mut policy = Policy { exit_delay_max, ..Policy::default() };
         for known in &self.known {
             let limits = policy.know(known.chain_id, known.token.clone());
             *limits = known.limits();

@@ -2,9 +2,10 @@
 
 use crate::amounts;
 use crate::context::Context;
+use crate::durations;
 use crate::failure::{Code, Failure};
-use crate::home::{Budget, RememberedToken};
-use crate::output::{render, table};
+use crate::home::{Budget, RememberedToken, Settings};
+use crate::output::{duration, render, table};
 use clap::Args;
 use farthing::core::Token;
 use serde::Serialize;
@@ -18,6 +19,7 @@ use serde::Serialize;
 Examples:
   farthing budget
   farthing budget --item 2 --day 20
+  farthing budget --exit-delay-max 7d
   farthing budget --token eth --item 0.001 --site 0.005 --day 0.01 --reservation 0.005")]
 pub(crate) struct SetBudget {
     /// Pay up to this much for an item without a question
@@ -35,11 +37,17 @@ pub(crate) struct SetBudget {
     /// Reserve at most this much for one creator, beyond what it is owed
     #[arg(long, value_name = "AMOUNT")]
     reservation: Option<String>,
+
+    /// Pay only through escrows whose exit delay is no longer than this (7d, 36h): for so long a reservation can be stuck
+    #[arg(long, value_name = "TIME", value_parser = durations::parse)]
+    exit_delay_max: Option<u64>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Shown {
     budgets: Vec<ShownBudget>,
+    exit_delay_max: u64,
 }
 
 #[derive(Serialize)]
@@ -62,12 +70,15 @@ pub(super) async fn run(context: &Context, command: &SetBudget) -> Result<(), Fa
             set(context, command, chain.chain_id(), &token)?;
         }
     }
+    if let Some(exit_delay_max) = command.exit_delay_max {
+        home.set_settings(Settings { exit_delay_max })?;
+    }
     let budgets = home.tokens()?.into_iter().map(|known| {
         let budget = known.limits().into();
         let RememberedToken { chain_id, token, .. } = known;
         ShownBudget { chain_id, token, budget }
     });
-    let shown = Shown { budgets: budgets.collect() };
+    let shown = Shown { budgets: budgets.collect(), exit_delay_max: home.settings()?.exit_delay_max };
     context.output.result(&shown, || shown.text())
 }
 
@@ -103,6 +114,7 @@ impl Shown {
             row.extend([item, site_per_day, day, reservation].map(|limit| token.format(limit)));
             budgets.add_row(row);
         }
-        render(&budgets)
+        let longest = duration(self.exit_delay_max);
+        format!("{}\n\nescrows with an exit delay of up to {longest} are paid through", render(&budgets))
     }
 }

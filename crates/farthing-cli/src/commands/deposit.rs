@@ -60,6 +60,7 @@ pub(super) async fn run(context: &Context, command: &Deposit) -> Result<(), Fail
     let amount = amounts::parse_positive(&token, &command.amount.join(" "))?;
     // Makes sure that there is code: money sent to an empty address is gone.
     let escrow = context.escrow(chain).await?;
+    context.check_exit_delay(&escrow).await?;
     let account = context.account(&token, command.signer)?;
     if account.authorized_signer.is_zero() {
         return Err(Failure::new(Code::Usage, "the zero address signs nothing").hint("name a key's address"));

@@ -26,12 +26,13 @@ Examples:
     Deploy,
     /// Show the escrow that commands use
     Show,
-    /// Check that an address is a genuine escrow and has code on this chain
+    /// Check that an address is a genuine escrow with code on this chain, and say what that means for you
     #[command(after_help = "\
 Example:
   farthing escrow verify ADDRESS
 
-Fails with 8 if it is not genuine and with 4 if nothing is there.")]
+Fails with 8 if it is not genuine, or its exit delay is longer than you accept (farthing budget), and with 4 if
+nothing is there.")]
     Verify(Verify),
 }
 
@@ -109,20 +110,57 @@ async fn deploy(context: &Context) -> Result<(), Failure> {
     })
 }
 
+/// Explains an escrow to a listener, and fails if it is none to pay through.
 async fn verify(context: &Context, address: Address) -> Result<(), Failure> {
     let shown = look_at(context.chain().await?, address).await?;
-    if !shown.has_code {
-        return Err(Failure::new(
-            Code::Chain,
-            format!("there is no contract at {address} on chain {}", shown.chain_id),
+    let exit_delay = match shown.exit_delay {
+        Some(exit_delay) if shown.genuine => exit_delay,
+        _ if !shown.has_code => return Err(nothing_there(&shown, context.globals.exit_delay)),
+        Some(exit_delay) => {
+            let genuine = genuine_address(exit_delay);
+            let message = format!("{address} is not a genuine escrow; one with its exit delay is at {genuine}");
+            return Err(not_genuine(message));
+        }
+        None => return Err(not_genuine(format!("{address} is not a genuine escrow; it has no exit delay"))),
+    };
+    let maximum = context.home()?.settings()?.exit_delay_max;
+    if exit_delay > maximum {
+        let (delay, longest) = (duration(exit_delay), duration(maximum));
+        let message =
+            format!("{address} is a genuine escrow, but its exit delay of {delay} is more than your {longest}");
+        let hint = format!("allow it with farthing budget --exit-delay-max {exit_delay}s, or use another escrow");
+        return Err(Failure::new(Code::Policy, message).hint(hint));
+    }
+    context.output.result(&shown, || {
+        let (delay, longest) = (duration(exit_delay), duration(maximum));
+        format!(
+            "{}\nNobody owns it and nobody can change it: its address follows from its code.\n\
+             What you deposit comes back at once, whenever you like. What you reserve\n\
+             comes back {delay} after you ask for it, or as soon as the creator closes.\n\
+             You accept exit delays of up to {longest}.",
+            shown.text()
         )
-        .hint("send nothing there; check --rpc-url"));
+    })
+}
+
+fn not_genuine(message: String) -> Failure {
+    Failure::new(Code::Policy, message)
+        .hint("send nothing there unless you know its code; farthing escrow show has the genuine one")
+}
+
+/// An address may be the right one and empty all the same: what is sent there before the escrow is, nobody gets back.
+fn nothing_there(shown: &Shown, exit_delay: u64) -> Failure {
+    let (address, chain_id) = (shown.escrow, shown.chain_id);
+    if is_genuine(address, exit_delay) {
+        let delay = duration(exit_delay);
+        let message = format!(
+            "the genuine escrow with an exit delay of {delay} belongs at {address}, but nothing is there on chain {chain_id}"
+        );
+        return Failure::new(Code::Chain, message)
+            .hint("send nothing there yet: it would be lost; check --rpc-url, or run farthing escrow deploy");
     }
-    if !shown.genuine {
-        return Err(Failure::new(Code::Policy, format!("{address} is not a genuine escrow"))
-            .hint("send nothing there unless you know its code; farthing escrow show has the genuine one"));
-    }
-    context.output.result(&shown, || shown.text())
+    Failure::new(Code::Chain, format!("there is no contract at {address} on chain {chain_id}"))
+        .hint("send nothing there; check --rpc-url")
 }
 
 async fn look_at(chain: Chain, escrow: Address) -> Result<Shown, Failure> {

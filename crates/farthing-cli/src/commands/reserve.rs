@@ -43,6 +43,7 @@ struct Reserved {
 pub(super) async fn run(context: &Context, command: &Reserve) -> Result<(), Failure> {
     let Found { store, paid, id, token, escrow } = find(context, &command.channel).await?;
     let amount = amounts::parse_positive(&token, &command.amount.join(" "))?;
+    context.check_exit_delay(&escrow).await?;
     check_balance(&escrow, &paid.channel, &token, amount).await?;
     if escrow.chain().balance(paid.channel.payer).await?.is_zero() {
         let message = format!("the wallet {} has no ETH to pay for gas", paid.channel.payer);

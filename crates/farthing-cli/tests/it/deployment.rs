@@ -118,3 +118,90 @@ async fn the_same_addresses_on_two_chains_by_script_by_command_and_offline() {
     let said = forge_script(&other.url, Some(60), &scratch);
     assert!(said.starts_with("failed") && said.contains("NotDeployed"), "{said}");
 }
+
+/// An address can be right and empty. Ether sent there would be gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn ether_is_not_sent_to_an_escrow_that_is_not_there() {
+    let world = World::start(None).await;
+    let listener = world.person("listener").await;
+    let before = world.chain.balance(listener.address).await.expect("reads");
+    let deposit = ["--json", "deposit", "0.1", "--token", "eth", "--dollar=false"];
+    let ran = listener.run(&deposit);
+    assert!(ran.failed(4).contains("no contract"), "{ran:?}");
+    let genuine = genuine_address(86_400);
+    let ran = listener.run(&[&deposit[..], &["--escrow", &genuine.to_string()]].concat());
+    assert!(ran.failed(4).contains("no contract"), "named or not: {ran:?}");
+    assert_eq!(world.chain.balance(listener.address).await.expect("reads"), before);
+    assert_eq!(world.chain.balance(genuine).await.expect("reads").base_units(), 0);
+    assert_eq!(world.chain.transactions_of(listener.address).await.expect("reads"), 0);
+    // Once it is there, the same command deposits.
+    farthing::escrow::deploy(&world.chain, 86_400).await.expect("deploys");
+    listener.run(&deposit).json();
+    assert_eq!(world.chain.balance(genuine).await.expect("reads").base_units(), 100_000_000_000_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_is_explained_and_a_wrong_one_has_an_exit_code() {
+    let world = World::start(None).await;
+    let listener = world.person("listener").await;
+    let [day, week] = [86_400, 604_800].map(|exit_delay| genuine_address(exit_delay).to_string());
+    let verify = |address: &str| listener.run(&["--json", "escrow", "verify", address]);
+    let ran = verify(&day);
+    assert!(ran.failed(4).contains("belongs at"), "{ran:?}");
+    assert!(ran.stderr.contains("it would be lost"), "{ran:?}");
+    assert!(verify(&week).failed(4).contains("no contract"), "of another exit delay than is asked for");
+    for exit_delay in [86_400, 604_800] {
+        farthing::escrow::deploy(&world.chain, exit_delay).await.expect("deploys");
+    }
+    let shown = verify(&day).json();
+    assert_eq!(
+        (&shown["genuine"], &shown["exitDelay"], &shown["chainId"]),
+        (&true.into(), &86_400.into(), &31_337.into())
+    );
+    let ran = listener.run(&["escrow", "verify", &day]);
+    assert!(ran.text().contains("comes back 1 day after you ask"), "{}", ran.stdout);
+    assert!(ran.text().lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
+    let ran = verify(&world.token.address.to_string());
+    assert!(ran.failed(8).contains("has no exit delay"), "{ran:?}");
+    verify(&week).json();
+    listener.run(&["budget", "--exit-delay-max", "6d"]).text();
+    assert!(verify(&week).failed(8).contains("7 days is more than your 6 days"));
+
+    // The escrow's very code at an address of somebody's choice, such as a copy with a back door would have.
+    let code = world.chain.provider().get_code_at(genuine_address(86_400)).await.expect("reads");
+    let copy = Address::repeat_byte(0x77);
+    let () = world.chain.provider().raw_request("anvil_setCode".into(), (copy, code)).await.expect("sets");
+    let ran = verify(&copy.to_string());
+    assert!(ran.failed(8).contains(&format!("one with its exit delay is at {day}")), "{ran:?}");
+}
+
+/// A listener's own bound, whatever a creator prefers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_with_a_longer_exit_delay_than_the_listeners_is_not_paid_through() {
+    let world = World::start(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let week = ["--exit-delay", "604800"];
+    creator.json(&[&["escrow", "deploy"], &week[..]].concat());
+    let credit = "[credit]\nlimit = \"$2\"\nfirst = \"$2\"\nstrangers_per_day = \"$20\"\n";
+    let shop = creator.serve(&world.creators_folder("records", credit), &week);
+    let file = world.folder.path().join("a.wav");
+    let url = format!("{}/songs/nocturne", shop.url);
+    let get = || listener.run(&["--json", "get", &url, "-o", file.to_str().expect("UTF-8")]);
+
+    let budget = listener.json(&["budget"]);
+    assert_eq!(budget["exitDelayMax"], 2_592_000, "any genuine escrow, unless told otherwise");
+    assert_eq!(listener.json(&["budget", "--exit-delay-max", "6d"])["exitDelayMax"], 518_400);
+    let ran = listener.run(&[&["--json", "deposit", "5"], &week[..]].concat());
+    assert!(ran.failed(8).contains("is 7 days, more than your 6 days"), "{ran:?}");
+    assert_eq!(world.chain.transactions_of(listener.address).await.expect("reads"), 0);
+    listener.run(&["budget", "--exit-delay-max", "7d"]).text();
+    listener.json(&[&["deposit", "5"], &week[..]].concat());
+    listener.run(&["budget", "--exit-delay-max", "36h"]).text();
+    let ran = get();
+    assert!(ran.failed(8).contains("604800 s, more than the 129600 s allowed"), "{ran:?}");
+    assert!(ran.stderr.contains("farthing budget --exit-delay-max 604800s"), "{ran:?}");
+    assert!(!file.exists());
+    listener.run(&["budget", "--exit-delay-max", "604800s"]).text();
+    get().json();
+    listener.run(&["--json", "budget", "--exit-delay-max", "7"]).failed(2);
+}

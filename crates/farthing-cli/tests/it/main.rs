@@ -4,6 +4,7 @@ mod band;
 mod codes;
 mod crash;
 mod demo;
+mod deployment;
 mod gasless;
 mod help;
 mod money;
