@@ -8,12 +8,15 @@ import {Account, AccountState, Authorization, Channel, ChannelState, IEscrow, Pe
 import {IERC2612, IERC3009} from "./IFundingTokens.sol";
 import {Rows} from "./libraries/Rows.sol";
 import {Slots} from "./libraries/Slots.sol";
+import {Terms} from "./libraries/Terms.sol";
 import {Vouchers} from "./libraries/Vouchers.sol";
 
 /// @title Escrow
 /// @dev Every function is checks, effects, event, transfer, in that order; the two exceptions are marked.
 contract Escrow is IEscrow, EIP712 {
     using Slots for uint256;
+    using Terms for Account;
+    using Terms for Channel;
 
     /* CONSTANTS */
 
@@ -58,27 +61,25 @@ contract Escrow is IEscrow, EIP712 {
     /* FUND */
 
     /// @inheritdoc IEscrow
-    function deposit(Account calldata account, uint256 amount) external payable {
+    function deposit(Account calldata account, uint256 amount) external payable paidBy(account.tokenOf(), amount) {
         _addToAccount(account, amount);
-        _pull(account.token, amount);
     }
 
     /// @inheritdoc IEscrow
-    function open(Channel calldata channel, uint256 amount) external payable {
-        _addToChannel(channel, amount);
-        _pull(channel.token, amount);
+    function open(Channel calldata channel, uint256 amount) external payable paidBy(channel.tokenOf(), amount) {
+        _addToReservation(channel, amount, 0);
     }
 
     /// @inheritdoc IEscrow
     function depositWithPermit(Account calldata account, uint256 amount, Permit calldata permit) external {
         _addToAccount(account, amount);
-        _pullWithPermit(account.token, amount, permit);
+        _pullWithPermit(account.tokenOf(), amount, permit);
     }
 
     /// @inheritdoc IEscrow
     function openWithPermit(Channel calldata channel, uint256 amount, Permit calldata permit) external {
-        _addToChannel(channel, amount);
-        _pullWithPermit(channel.token, amount, permit);
+        _addToReservation(channel, amount, 0);
+        _pullWithPermit(channel.tokenOf(), amount, permit);
     }
 
     /// @inheritdoc IEscrow
@@ -86,32 +87,26 @@ contract Escrow is IEscrow, EIP712 {
         external
     {
         bytes32 id = _addToAccount(account, amount);
-        _pullWithAuthorization(account.payer, account.token, amount, id, authorization);
+        _pullWithAuthorization(account.payerOf(), account.tokenOf(), amount, id, authorization);
     }
 
     /// @inheritdoc IEscrow
     function openWithAuthorization(Channel calldata channel, uint256 amount, Authorization calldata authorization)
         external
     {
-        bytes32 id = _addToChannel(channel, amount);
-        _pullWithAuthorization(channel.payer, channel.token, amount, id, authorization);
+        bytes32 id = _addToReservation(channel, amount, 0);
+        _pullWithAuthorization(channel.payerOf(), channel.tokenOf(), amount, id, authorization);
     }
 
     /* GUARANTEE */
 
     /// @inheritdoc IEscrow
     function reserve(Channel calldata channel, uint256 amount) external {
-        _onlyPayer(channel.payer);
-        bytes32 account = Vouchers.accountId(channel.payer, channel.authorizedSigner, channel.token);
-        _debit(account, amount);
-        (bytes32 id, bool isNew) = _addToReservation(channel, amount);
-        if (isNew) {
-            emit Reserved(
-                id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount
-            );
-        } else {
-            emit ToppedUpFromAccount(id, account, amount);
-        }
+        _onlyPayer(channel.payerOf());
+        bytes32 account = _accountIdOf(channel);
+        Word storage word = _at(account);
+        word.slot = _debited(word.slot, amount);
+        _addToReservation(channel, amount, account);
     }
 
     /* EARN */
@@ -122,7 +117,7 @@ contract Escrow is IEscrow, EIP712 {
         returns (uint256 paid)
     {
         paid = _redeem(channel, cumulativeAmount, signature);
-        _push(channel.token, channel.payee, paid);
+        _push(channel.tokenOf(), channel.payeeOf(), paid);
     }
 
     /// @inheritdoc IEscrow
@@ -130,44 +125,42 @@ contract Escrow is IEscrow, EIP712 {
         external
         returns (uint256 paid)
     {
-        _onlyPayee(channel.payee);
+        if (msg.sender != channel.payeeOf()) revert NotPayee(msg.sender, channel.payeeOf());
         _onlyRecipient(to);
         paid = _redeem(channel, cumulativeAmount, signature);
-        _push(channel.token, to, paid);
+        _push(channel.tokenOf(), to, paid);
     }
 
     /// @inheritdoc IEscrow
     function redeemBatch(address payee, address token, bytes calldata rows) external returns (uint256 total) {
-        Rows.Reader memory row = Rows.reader(payee, token, address(this), chainIdAtDeployment, _domainSeparator());
-        // An entry is shorter than its row by the signature, so they all fit.
-        bytes memory entries = new bytes(rows.length);
-        uint256 entry;
-        assembly ("memory-safe") {
-            entry := add(entries, 0x20)
-        }
-        for (uint256 offset; offset < rows.length;) {
-            (uint256 next, bytes32 id, uint256 cumulativeAmount, bool isSigned) = Rows.read(row, rows, offset);
+        uint256 entry = Rows.begin(payee, token, chainIdAtDeployment, _domainSeparator(), rows);
+        (uint256 position, uint256 end) = Rows.bounds(rows);
+        while (position < end) {
+            (uint256 next, bytes32 id, uint256 cumulativeAmount, bool isSigned) = Rows.read(position);
+            if (next > end) revert MalformedRows(rows.length - (end - position));
             if (isSigned) {
-                Word storage word = _at(id);
-                uint256 slot = word.slot;
-                (uint256 slotAfter,,) = _settle(slot, cumulativeAmount, row.payer, row.authorizedSigner, token);
-                if (slotAfter != slot) {
-                    word.slot = slotAfter;
-                    uint256 redeemed = slotAfter.redeemedOf();
-                    // Settling only adds to what was redeemed, at most 104 bits a row, and rows are fewer than bytes.
-                    unchecked {
-                        total += redeemed - slot.redeemedOf();
+                uint256 slot = _at(id).slot;
+                (uint256 paid, uint256 beyond) = slot.owed(cumulativeAmount);
+                uint256 fromReservation = paid;
+                // A row pays at most 104 bits, and there are fewer rows than bytes.
+                unchecked {
+                    if (beyond > 0) {
+                        uint256 taken = _take(Rows.accountId(), beyond);
+                        paid += taken;
+                        beyond -= taken;
                     }
-                    entry = Rows.record(entry, rows, offset, next, redeemed);
+                    if (paid > 0) {
+                        _at(id).slot = slot.moved(fromReservation, paid);
+                        total += paid;
+                        // What is still beyond is what the row falls short of its voucher.
+                        entry = Rows.record(entry, position, next, beyond);
+                    }
                 }
             }
-            offset = next;
+            position = next;
         }
         if (total == 0) revert NothingToRedeem(0, 0);
-        assembly ("memory-safe") {
-            mstore(entries, sub(sub(entry, entries), 0x20))
-        }
-        emit BatchRedeemed(payee, token, total, entries);
+        Rows.emitRedeemed(entry, payee, token, total);
         _push(token, payee, total);
     }
 
@@ -178,26 +171,21 @@ contract Escrow is IEscrow, EIP712 {
         external
         returns (uint256 paid, uint256 refunded)
     {
-        if (msg.sender != channel.payee && !isOperator[channel.payee][msg.sender]) {
-            revert NotPayee(msg.sender, channel.payee);
-        }
+        address payee = channel.payeeOf();
+        if (msg.sender != payee && !isOperator[payee][msg.sender]) revert NotPayee(msg.sender, payee);
         bytes32 id = channelId(channel);
-        Word storage word = _at(id);
-        uint256 slot = word.slot;
-        uint256 redeemed = slot.redeemedOf();
-        if (cumulativeAmount > redeemed) {
+        uint256 slot = _at(id).slot;
+        if (cumulativeAmount > slot.redeemedOf()) {
+            _onlySigned(channel, id, cumulativeAmount, signature);
             uint256 fromAccount;
-            bytes32 account;
-            (slot, fromAccount, account) = _settleSigned(channel, id, slot, cumulativeAmount, signature);
-            paid = slot.redeemedOf() - redeemed;
-            redeemed += paid;
-            if (fromAccount > 0) emit RedeemedFromAccount(id, channel.payee, account, redeemed, fromAccount);
+            (slot, paid, fromAccount) = _settle(channel, slot, cumulativeAmount);
+            if (fromAccount > 0) _emitRedeemedFromAccount(channel, id, slot.redeemedOf(), fromAccount);
         } else if (slot.reservedOf() == 0) {
             revert NothingReserved(id);
         }
-        refunded = _close(channel, id, word, slot);
+        refunded = _close(channel, id, slot);
         // Last, so that the payee's receiving side can't spend the gas that the payer's refund needs.
-        if (paid > 0) _push(channel.token, channel.payee, paid);
+        if (paid > 0) _push(channel.tokenOf(), payee, paid);
     }
 
     /// @inheritdoc IEscrow
@@ -208,36 +196,38 @@ contract Escrow is IEscrow, EIP712 {
 
     /// @inheritdoc IEscrow
     function requestClose(Channel calldata channel) external returns (uint256 closeAt) {
-        _onlyPayer(channel.payer);
+        _onlyPayer(channel.payerOf());
         bytes32 id = channelId(channel);
-        Word storage word = _at(id);
-        uint256 slot = word.slot;
+        uint256 slot = _at(id).slot;
         if (slot.closeAtOf() != 0) revert CloseAlreadyRequested(slot.closeAtOf());
         if (slot.reservedOf() == 0) revert NothingReserved(id);
-        closeAt = block.timestamp + exitDelay;
-        word.slot = Slots.packChannel(slot.redeemedOf(), slot.reservedOf(), closeAt);
-        emit CloseRequested(id, channel.payee, closeAt);
+        // Both far below 40 bits.
+        unchecked {
+            closeAt = block.timestamp + exitDelay;
+        }
+        _at(id).slot = slot.withCloseAt(closeAt);
+        emit CloseRequested(id, channel.payeeOf(), closeAt);
     }
 
     /// @inheritdoc IEscrow
     function finalizeClose(Channel calldata channel) external returns (uint256 refunded) {
         bytes32 id = channelId(channel);
-        Word storage word = _at(id);
-        uint256 slot = word.slot;
+        uint256 slot = _at(id).slot;
         uint256 closeAt = slot.closeAtOf();
         if (closeAt == 0) revert CloseNotRequested(id);
         if (block.timestamp < closeAt) revert ExitDelayRunning(closeAt, block.timestamp);
-        refunded = _close(channel, id, word, slot);
+        refunded = _close(channel, id, slot);
     }
 
     /// @inheritdoc IEscrow
     function withdraw(Account calldata account, uint256 amount, address to) external {
-        _onlyPayer(account.payer);
+        _onlyPayer(account.payerOf());
         _onlyRecipient(to);
-        bytes32 id = Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
-        _debit(id, amount);
+        bytes32 id = Terms.accountId(account);
+        Word storage word = _at(id);
+        word.slot = _debited(word.slot, amount);
         emit Withdrawn(id, to, amount);
-        _push(account.token, to, amount);
+        _push(account.tokenOf(), to, amount);
     }
 
     /// @inheritdoc IEscrow
@@ -250,28 +240,25 @@ contract Escrow is IEscrow, EIP712 {
     ) external {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
         _onlyRecipient(to);
-        bytes32 id = Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
-        uint256 nonce = _at(id).slot.nonceOf();
-        bytes32 digest = withdrawalDigest(account, amount, to, nonce, deadline);
-        address signer = Vouchers.recover(digest, signature);
-        if (signer == address(0) || signer != account.payer) revert InvalidSignature(digest, account.payer);
-        _debit(id, amount);
-        Word storage word = _at(id);
-        word.slot = word.slot.withNextNonce();
-        emit WithdrawnFor(id, to, amount, nonce);
-        _push(account.token, to, amount);
+        bytes32 id = Terms.accountId(account);
+        uint256 slot = _at(id).slot;
+        bytes32 digest = withdrawalDigest(account, amount, to, slot.nonceOf(), deadline);
+        _onlySigner(account.payerOf(), digest, signature);
+        _at(id).slot = _debited(slot, amount).withNextNonce();
+        emit WithdrawnFor(id, to, amount, slot.nonceOf());
+        _push(account.tokenOf(), to, amount);
     }
 
     /* READ */
 
     /// @inheritdoc IEscrow
     function accountId(Account calldata account) external pure returns (bytes32) {
-        return Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
+        return Terms.accountId(account);
     }
 
     /// @inheritdoc IEscrow
     function channelId(Channel calldata channel) public view returns (bytes32) {
-        return Vouchers.channelId(channel, chainIdAtDeployment);
+        return Terms.channelId(channel, chainIdAtDeployment);
     }
 
     /// @inheritdoc IEscrow
@@ -309,7 +296,7 @@ contract Escrow is IEscrow, EIP712 {
     function fundsOf(Channel calldata channel) external view returns (ChannelState memory, AccountState memory) {
         return (
             channelState(channelId(channel)),
-            accountState(Vouchers.accountId(channel.payer, channel.authorizedSigner, channel.token))
+            accountState(Terms.accountId(channel.payer, channel.authorizedSigner, channel.token))
         );
     }
 
@@ -327,166 +314,185 @@ contract Escrow is IEscrow, EIP712 {
         if (msg.sender != payer) revert NotPayer(msg.sender, payer);
     }
 
-    function _onlyPayee(address payee) private view {
-        if (msg.sender != payee) revert NotPayee(msg.sender, payee);
-    }
-
     function _onlyRecipient(address to) private view {
         if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
+    }
+
+    function _onlySigned(Channel calldata channel, bytes32 id, uint128 cumulativeAmount, bytes calldata signature)
+        private
+        view
+    {
+        _onlySigner(channel.authorizedSignerOf(), voucherDigest(id, cumulativeAmount), signature);
+    }
+
+    function _onlySigner(address expected, bytes32 digest, bytes calldata signature) private view {
+        address signer = Vouchers.recover(digest, signature);
+        if (signer == address(0) || signer != expected) revert InvalidSignature(digest, expected);
+    }
+
+    /// @dev Says why no money may enter a channel, and never returns. The id refuses dirty upper bits; else something is zero.
+    function _refuseFunding(Channel calldata channel, uint256 amount) private view {
+        channelId(channel);
+        if (channel.payerOf() == address(0)) revert ZeroPayer();
+        if (amount == 0) revert ZeroAmount();
+        if (channel.payeeOf() == address(0)) revert ZeroPayee();
+        revert ZeroAuthorizedSigner();
+    }
+
+    /// @dev Says why a channel's reservation may not grow, and never returns. While the clock runs it may not, or a payer
+    /// could start it on one unit, wait, add money, be served against it and take it back in the same block.
+    function _refuseReserving(uint256 slot, uint256 amount) private pure {
+        if (slot.closeAtOf() != 0) revert CloseAlreadyRequested(slot.closeAtOf());
+        _refuseTooLarge(slot.reservedOf(), amount);
+    }
+
+    /// @dev Never returns.
+    function _refuseTooLarge(uint256 held, uint256 amount) private pure {
+        // An amount that is too large by itself may overflow the sum.
+        revert AmountTooLarge(amount > Slots.AMOUNT_MAX ? amount : held + amount, Slots.AMOUNT_MAX);
     }
 
     /* EFFECTS */
 
     function _addToAccount(Account calldata account, uint256 amount) private returns (bytes32 id) {
-        if (account.payer == address(0)) revert ZeroPayer();
-        if (account.authorizedSigner == address(0)) revert ZeroAuthorizedSigner();
-        id = Vouchers.accountId(account.payer, account.authorizedSigner, account.token);
+        if (account.payerOf() == address(0)) revert ZeroPayer();
+        if (account.authorizedSignerOf() == address(0)) revert ZeroAuthorizedSigner();
+        id = Terms.accountId(account);
         _credit(id, amount);
-        emit Deposited(id, account.payer, account.authorizedSigner, account.token, amount);
-    }
-
-    function _addToChannel(Channel calldata channel, uint256 amount) private returns (bytes32 id) {
-        if (channel.payer == address(0)) revert ZeroPayer();
-        bool isNew;
-        (id, isNew) = _addToReservation(channel, amount);
-        if (isNew) {
-            emit Opened(id, channel.payer, channel.payee, channel.token, channel.salt, channel.authorizedSigner, amount);
-        } else {
-            emit ToppedUp(id, amount);
-        }
+        emit Deposited(id, account.payerOf(), account.authorizedSignerOf(), account.tokenOf(), amount);
     }
 
     function _credit(bytes32 id, uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
         Word storage word = _at(id);
         uint256 slot = word.slot;
-        word.slot = slot.withBalance(_add(slot.balanceOf(), amount));
-    }
-
-    function _debit(bytes32 id, uint256 amount) private {
-        if (amount == 0) revert ZeroAmount();
-        Word storage word = _at(id);
-        uint256 slot = word.slot;
-        uint256 balance = slot.balanceOf();
-        if (amount > balance) revert InsufficientBalance(balance, amount);
+        // No balance is above the maximum, so that the sum has room once the amount has.
         unchecked {
-            // Just checked.
-            word.slot = slot.withBalance(balance - amount);
+            if (amount > Slots.AMOUNT_MAX - slot.balanceOf()) _refuseTooLarge(slot.balanceOf(), amount);
+            word.slot = slot + amount;
         }
     }
 
-    /// @dev Refuses while the clock runs: otherwise a payer could start it on one unit, wait, add money, be served
-    /// against it and take it back in the same block.
-    function _addToReservation(Channel calldata channel, uint256 amount) private returns (bytes32 id, bool isNew) {
+    /// @dev An account's slot after it gave `amount`; its nonce stays.
+    function _debited(uint256 slot, uint256 amount) private pure returns (uint256 slotAfter) {
         if (amount == 0) revert ZeroAmount();
-        if (channel.payee == address(0)) revert ZeroPayee();
-        if (channel.authorizedSigner == address(0)) revert ZeroAuthorizedSigner();
-        id = channelId(channel);
-        Word storage word = _at(id);
-        uint256 slot = word.slot;
-        isNew = slot == 0;
-        if (slot.closeAtOf() != 0) revert CloseAlreadyRequested(slot.closeAtOf());
-        word.slot = Slots.packChannel(slot.redeemedOf(), _add(slot.reservedOf(), amount), 0);
+        if (amount > slot.balanceOf()) revert InsufficientBalance(slot.balanceOf(), amount);
+        unchecked {
+            // Just checked, and the balance is the low end of the slot.
+            slotAfter = slot - amount;
+        }
     }
 
+    /// @dev Takes what there is, up to `wanted`, out of an account.
+    function _take(bytes32 account, uint256 wanted) private returns (uint256 taken) {
+        Word storage word = _at(account);
+        uint256 slot = word.slot;
+        uint256 balance = slot.balanceOf();
+        taken = wanted < balance ? wanted : balance;
+        unchecked {
+            // Not more than the balance, which is the low end of the slot.
+            if (taken > 0) word.slot = slot - taken;
+        }
+    }
+
+    /// @dev Adds money to a channel's reservation: from `account`, or from outside the escrow if that is zero.
+    function _addToReservation(Channel calldata channel, uint256 amount, bytes32 account) private returns (bytes32 id) {
+        bool isFundable;
+        (id, isFundable) = channel.fundableId(amount, chainIdAtDeployment);
+        if (!isFundable) _refuseFunding(channel, amount);
+        uint256 slot = _at(id).slot;
+        (uint256 slotAfter, bool isAllowed) = slot.reserving(amount);
+        if (!isAllowed) _refuseReserving(slot, amount);
+        _at(id).slot = slotAfter;
+        if (slot != 0) {
+            if (account == 0) emit ToppedUp(id, amount);
+            else emit ToppedUpFromAccount(id, account, amount);
+            return id;
+        }
+        (address payer, address payee, address token) = (channel.payerOf(), channel.payeeOf(), channel.tokenOf());
+        address authorizedSigner = channel.authorizedSignerOf();
+        if (account == 0) emit Opened(id, payer, payee, token, channel.salt, authorizedSigner, amount);
+        else emit Reserved(id, payer, payee, token, channel.salt, authorizedSigner, amount);
+    }
+
+    /// @dev Pays a voucher if its signature is the authorized signer's and there is something to pay.
     function _redeem(Channel calldata channel, uint128 cumulativeAmount, bytes calldata signature)
         private
         returns (uint256 paid)
     {
         bytes32 id = channelId(channel);
-        Word storage word = _at(id);
-        uint256 slot = word.slot;
-        (uint256 slotAfter, uint256 fromAccount, bytes32 account) =
-            _settleSigned(channel, id, slot, cumulativeAmount, signature);
-        word.slot = slotAfter;
-        uint256 redeemed = slotAfter.redeemedOf();
-        // Settling only adds to what was redeemed.
-        unchecked {
-            paid = redeemed - slot.redeemedOf();
-        }
-        if (fromAccount == 0) emit Redeemed(id, channel.payee, redeemed);
-        else emit RedeemedFromAccount(id, channel.payee, account, redeemed, fromAccount);
-    }
-
-    /// @dev Settles a voucher if its signature is the authorized signer's and it pays something.
-    function _settleSigned(
-        Channel calldata channel,
-        bytes32 id,
-        uint256 slot,
-        uint128 cumulativeAmount,
-        bytes calldata signature
-    ) private returns (uint256 slotAfter, uint256 fromAccount, bytes32 account) {
-        bytes32 digest = voucherDigest(id, cumulativeAmount);
-        address authorizedSigner = channel.authorizedSigner;
-        address signer = Vouchers.recover(digest, signature);
-        if (signer == address(0) || signer != authorizedSigner) revert InvalidSignature(digest, authorizedSigner);
-        (slotAfter, fromAccount, account) =
-            _settle(slot, cumulativeAmount, channel.payer, authorizedSigner, channel.token);
-        if (slotAfter == slot) revert NothingToRedeem(slot.redeemedOf(), cumulativeAmount);
+        _onlySigned(channel, id, cumulativeAmount, signature);
+        uint256 slotAfter;
+        uint256 fromAccount;
+        (slotAfter, paid, fromAccount) = _settle(channel, _at(id).slot, cumulativeAmount);
+        _at(id).slot = slotAfter;
+        if (fromAccount == 0) emit Redeemed(id, channel.payeeOf(), slotAfter.redeemedOf());
+        else _emitRedeemedFromAccount(channel, id, slotAfter.redeemedOf(), fromAccount);
     }
 
     /// @dev Works out what a channel's slot becomes when what it still owes moves out of its reservation, then out of its
-    /// account, whose slot is written and which is named only if it was needed. A shortage stays owed, because `redeemed`
-    /// rises only by what is paid; if nothing is paid, the slot is as it was. The caller writes the channel's slot.
-    function _settle(uint256 slot, uint256 cumulativeAmount, address payer, address authorizedSigner, address token)
+    /// account, whose slot is written if it was needed. A shortage stays owed, because `redeemed` rises only by what is paid.
+    /// The caller writes the channel's slot.
+    function _settle(Channel calldata channel, uint256 slot, uint256 cumulativeAmount)
         private
-        returns (uint256 slotAfter, uint256 fromAccount, bytes32 account)
+        returns (uint256 slotAfter, uint256 paid, uint256 fromAccount)
     {
-        uint256 redeemed = slot.redeemedOf();
         // Clamped, so that a promise beyond what the slot can count never spills into the neighbouring field.
         uint256 target = cumulativeAmount > Slots.AMOUNT_MAX ? Slots.AMOUNT_MAX : cumulativeAmount;
-        if (target <= redeemed) return (slot, 0, 0);
-        // No subtraction below takes more than there is, and redeemed rises at most to target.
+        (uint256 fromReservation, uint256 beyond) = slot.owed(target);
+        if (beyond > 0) fromAccount = _take(_accountIdOf(channel), beyond);
+        // Both are parts of an amount of 104 bits.
         unchecked {
-            uint256 owed = target - redeemed;
-            uint256 reserved = slot.reservedOf();
-            if (owed <= reserved) return (slot.moved(owed, owed), 0, 0);
-            account = Vouchers.accountId(payer, authorizedSigner, token);
-            Word storage word = _at(account);
-            uint256 accountSlot = word.slot;
-            uint256 balance = accountSlot.balanceOf();
-            fromAccount = owed - reserved;
-            if (fromAccount > balance) fromAccount = balance;
-            if (fromAccount > 0) word.slot = accountSlot.withBalance(balance - fromAccount);
-            slotAfter = slot.moved(reserved, reserved + fromAccount);
+            paid = fromReservation + fromAccount;
         }
+        if (paid == 0) revert NothingToRedeem(slot.redeemedOf(), cumulativeAmount);
+        slotAfter = slot.moved(fromReservation, paid);
     }
 
     /// @dev Ends the reservation and refunds it. The event comes before the refund: a payer that re-enters from it could
     /// otherwise open the channel again and start its clock, and the log would seem to end that clock. A refund that the
     /// payer does not take is the second exception to the order: only the transfer can tell.
-    function _close(Channel calldata channel, bytes32 id, Word storage word, uint256 slot)
-        private
-        returns (uint256 refunded)
-    {
+    function _close(Channel calldata channel, bytes32 id, uint256 slot) private returns (uint256 refunded) {
         refunded = slot.reservedOf();
-        word.slot = Slots.packChannel(slot.redeemedOf(), 0, 0);
-        emit Closed(id, channel.payee, slot.redeemedOf(), refunded);
-        if (refunded == 0 || _tryPush(channel.token, channel.payer, refunded)) return refunded;
+        uint256 redeemed = slot.redeemedOf();
+        // No reservation and no clock.
+        _at(id).slot = redeemed;
+        emit Closed(id, channel.payeeOf(), redeemed, refunded);
+        if (refunded == 0) return 0;
+        (address payer, address token) = (channel.payerOf(), channel.tokenOf());
+        if (_tryPush(token, payer, refunded)) return refunded;
         // Never into a session key's account: the refund is the payer's alone.
-        bytes32 account = Vouchers.accountId(channel.payer, channel.payer, channel.token);
+        bytes32 account = Terms.accountId(payer, payer, token);
         _credit(account, refunded);
-        emit Deposited(account, channel.payer, channel.payer, channel.token, refunded);
+        emit Deposited(account, payer, payer, token, refunded);
     }
 
-    function _add(uint256 held, uint256 amount) private pure returns (uint256 sum) {
-        // Checked against the maximum first, so the sum of two such values can't overflow.
-        if (amount > Slots.AMOUNT_MAX) revert AmountTooLarge(amount, Slots.AMOUNT_MAX);
-        unchecked {
-            sum = held + amount;
-        }
-        if (sum > Slots.AMOUNT_MAX) revert AmountTooLarge(sum, Slots.AMOUNT_MAX);
+    function _accountIdOf(Channel calldata channel) private pure returns (bytes32) {
+        return Terms.accountId(channel.payerOf(), channel.authorizedSignerOf(), channel.tokenOf());
+    }
+
+    function _emitRedeemedFromAccount(Channel calldata channel, bytes32 id, uint256 redeemed, uint256 fromAccount)
+        private
+    {
+        emit RedeemedFromAccount(id, channel.payeeOf(), _accountIdOf(channel), redeemed, fromAccount);
     }
 
     /* TRANSFERS */
 
-    /// @dev Takes exactly `amount` from the caller. The check after the transfer is the first exception to the
-    /// order: effects are already written, and a shortfall reverts them.
-    function _pull(address token, uint256 amount) private {
+    /// @dev Takes exactly `amount` from the caller, after the effects. A modifier, because the compiler puts it where it is
+    /// used, and a function it would call.
+    modifier paidBy(address token, uint256 amount) {
+        _;
         if (token == address(0)) {
             if (msg.value != amount) revert WrongValue(msg.value, amount);
-            return;
+        } else {
+            _pull(token, amount);
         }
+    }
+
+    /// @dev The check after the transfer is the first exception to the order: effects are already written, and a shortfall
+    /// reverts them.
+    function _pull(address token, uint256 amount) private {
         if (msg.value != 0) revert WrongValue(msg.value, 0);
         uint256 before = _beginFunding(token);
         SafeTransferLib.safeTransferFrom(token, msg.sender, address(this), amount);
@@ -553,11 +559,12 @@ contract Escrow is IEscrow, EIP712 {
     function _tryPush(address token, address to, uint256 amount) private returns (bool sent) {
         if (gasleft() < REFUND_GAS_REQUIRED) revert InsufficientGas(gasleft(), REFUND_GAS_REQUIRED);
         if (token == address(0)) return SafeTransferLib.trySafeTransferETH(to, amount, REFUND_GAS);
-        bytes memory data = abi.encodeWithSignature("transfer(address,uint256)", to, amount);
         uint256 gasLimit = REFUND_GAS;
         assembly ("memory-safe") {
-            mstore(0x00, 0)
-            sent := call(gasLimit, token, 0, add(data, 0x20), mload(data), 0x00, 0x20)
+            mstore(0x00, 0xa9059cbb000000000000000000000000) // transfer(address,uint256), then its two arguments
+            mstore(0x14, to)
+            mstore(0x34, amount)
+            sent := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
             // True, or nothing at all from something that has code.
             let accepted :=
                 or(
@@ -565,6 +572,8 @@ contract Escrow is IEscrow, EIP712 {
                     and(iszero(returndatasize()), gt(extcodesize(token), 0))
                 )
             sent := and(sent, accepted)
+            // The part of the free memory pointer that the amount overwrote.
+            mstore(0x34, 0)
         }
     }
 
