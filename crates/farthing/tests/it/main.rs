@@ -6,4 +6,5 @@ mod chain;
 mod payee;
 mod payer;
 mod redeeming;
+mod signing;
 mod splitting;
