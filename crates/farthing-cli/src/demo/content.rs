@@ -10,6 +10,8 @@ use std::path::Path;
 pub(super) struct Creator {
     /// The folder's name.
     pub(super) folder: &'static str,
+    /// Whether it is a band, whose members share what it earns.
+    pub(super) is_band: bool,
     /// What it sells as it is, by path within the folder.
     files: &'static [(&'static str, &'static [u8])],
     /// Scores, by the path of the audio that they are rendered to.
@@ -28,9 +30,10 @@ macro_rules! score {
     };
 }
 
-/// Sells songs and a clip on credit.
+/// A band. Sells songs and a clip on credit.
 pub(super) const NOCTURNE_RECORDS: Creator = Creator {
     folder: "nocturne-records",
+    is_band: true,
     files: &[file!("nocturne-records", "catalog.toml"), file!("nocturne-records", "clips/moonrise.webm")],
     scores: &[score!("greensleeves"), score!("nocturne"), score!("minuet")],
 };
@@ -38,6 +41,7 @@ pub(super) const NOCTURNE_RECORDS: Creator = Creator {
 /// Sells articles and a game item against a reservation.
 pub(super) const THE_DAILY_FARTHING: Creator = Creator {
     folder: "the-daily-farthing",
+    is_band: false,
     files: &[
         file!("the-daily-farthing", "catalog.toml"),
         file!("the-daily-farthing", "articles/a-quarter-of-a-penny.md"),

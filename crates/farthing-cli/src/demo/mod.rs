@@ -1,5 +1,6 @@
 //! `farthing demo`: the main job on a local chain, end to end, done by the same commands that anyone would run.
 
+mod band;
 mod content;
 mod person;
 mod report;
@@ -7,6 +8,7 @@ mod tune;
 
 use crate::failure::{Code, Failure};
 use crate::output::Output;
+use band::Band;
 use content::{Creator, NOCTURNE_RECORDS, THE_DAILY_FARTHING};
 use farthing::chain::Chain;
 use farthing::core::{Address, Amount, Token};
@@ -29,7 +31,7 @@ const ETHER: Amount = Amount::new(1_000_000_000_000_000_000);
 
 /// Run the main job on a local chain: deposit once, buy from two creators, redeem only the last vouchers
 ///
-/// Every step is a farthing command, run as you would run it. Checks every balance to the base unit, and fails if one is
+/// One of the creators is a band of three, who share what it earns. Every step is a farthing command, run as you would run it. Checks every balance to the base unit, and fails if one is
 /// off. Touches no chain but a local anvil (31337), and nothing outside a temporary folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -58,11 +60,17 @@ struct Stage {
     /// Of the listener's own transactions that no creator caused: deposit and withdrawal.
     listener_gas: u64,
     listener_transactions: u64,
+    /// What put the escrow there, and the band's split: once for ever.
+    setup_transactions: u64,
 }
 
 /// A creator on the stage.
 struct Shop {
+    /// Whose wallet serves and redeems.
     person: Person,
+    /// Who is paid: the same, or a band's split.
+    payee: Address,
+    band: Option<Band>,
     gateway: Gateway,
     folder: PathBuf,
     catalog: Catalog,
@@ -87,8 +95,9 @@ pub(crate) async fn run(output: Output, arguments: &Demo) -> Result<(), Failure>
     output.note(format!("buys everything at {}, against a reservation of {RESERVATION}", daily.report.name));
     stage.buy_everything(&mut daily, &["--reserve", RESERVATION]).await?;
 
-    output.note(format!("{} redeems its last voucher", nocturne.report.name));
+    output.note(format!("{} redeems its last voucher, and its three members take their parts", nocturne.report.name));
     nocturne.redeem().await?;
+    nocturne.share().await?;
     output.note(format!("{} redeems its last voucher and gives the unused reservation back", daily.report.name));
     let returned = daily.close().await?;
     output.note("the listener takes back what is left");
@@ -122,7 +131,18 @@ impl Stage {
         mint_demo_dollars(&chain, token.address, listener.address, WALLET).await?;
         let escrow = Address::ZERO;
         let purchases = Vec::new();
-        Ok(Self { output, chain, token, escrow, listener, purchases, listener_gas: 0, listener_transactions: 0 })
+        let (listener_gas, listener_transactions, setup_transactions) = (0, 0, 0);
+        Ok(Self {
+            output,
+            chain,
+            token,
+            escrow,
+            listener,
+            purchases,
+            listener_gas,
+            listener_transactions,
+            setup_transactions,
+        })
     }
 
     /// Gives a creator a wallet and a folder, makes sure of the escrow, and starts its gateway.
@@ -141,11 +161,15 @@ impl Stage {
         let deployed = person.run::<Value>(&["escrow", "deploy"]).await?;
         self.escrow = serde_json::from_value(deployed["escrow"].clone())
             .map_err(|error| Failure::new(Code::Unexpected, error))?;
+        self.setup_transactions += transactions(&deployed)?.len() as u64;
+        let band = if creator.is_band { Some(Band::form(self, local, folder, &person).await?) } else { None };
+        self.setup_transactions += band.as_ref().map_or(0, |band| band.setup_transactions);
+        let payee = band.as_ref().map_or(person.address, |band| band.split);
         let shop_folder = folder.join(creator.folder);
         creator.write(&shop_folder)?;
         let catalog =
             Catalog::load(&shop_folder, &self.token).map_err(|error| Failure::new(Code::Unexpected, error))?;
-        let gateway = Gateway::start(&person, &shop_folder).await?;
+        let gateway = Gateway::start(&person, payee, &shop_folder).await?;
         let reserved = catalog.items().iter().any(|item| item.reservation.is_some());
         self.output.note(format!("{} sells {} items at {}", catalog.name(), catalog.items().len(), gateway.url));
         let report = CreatorReport {
@@ -159,8 +183,9 @@ impl Stage {
             listener_gas: 0,
             redemption_gas: 0,
             balance: Amount::ZERO,
+            band: None,
         };
-        Ok(Shop { person, gateway, folder: shop_folder, catalog, report })
+        Ok(Shop { person, payee, band, gateway, folder: shop_folder, catalog, report })
     }
 
     /// Buys each item of a creator and compares it with the creator's file, byte for byte.
@@ -188,7 +213,7 @@ impl Stage {
         self.enter(shop, "a tip", price, &tipped, 0)
     }
 
-    /// Takes a purchase into the report; what was paid must be the price.
+    /// Takes a purchase into the report; what was paid must be the price, and there must be a receipt that holds.
     fn enter(
         &mut self,
         shop: &mut Shop,
@@ -199,6 +224,11 @@ impl Stage {
     ) -> Result<(), Failure> {
         if !bought["paid"].is_null() && amount(bought, "paid")? != price {
             return Err(off(format!("{title} cost {price}, and {} was paid", bought["paid"])));
+        }
+        // Only a receipt that was checked is shown. A band's gateway signs with its own key, and the split's terms say so.
+        let proof = &bought["receipt"]["delegation"]["proof"];
+        if bought["receipt"].is_null() || (proof == "split") != shop.band.is_some() {
+            return Err(off(format!("the receipt of {title} does not hold: {}", bought["receipt"])));
         }
         let transactions = transactions(bought)?;
         shop.report.listener_transactions += transactions.len() as u64;
@@ -229,18 +259,27 @@ impl Stage {
         let mut creators = Vec::new();
         let mut sent = self.sent_by(self.listener.address).await?;
         for mut shop in shops {
-            shop.report.balance = self.holds(shop.person.address).await?;
-            check(&shop.report.name, shop.report.balance, shop.report.earned)?;
+            shop.report.balance = self.holds(shop.payee).await?;
             check("what was redeemed", shop.report.redeemed, shop.report.earned)?;
+            if let Some(band) = &shop.band {
+                shop.report.band = Some(band.settle(self, shop.report.earned).await?);
+                sent += band.sent(self).await?;
+            }
+            let kept = if shop.band.is_some() { Amount::ZERO } else { shop.report.earned };
+            check(&shop.report.name, shop.report.balance, kept)?;
             sent += self.sent_by(shop.person.address).await?;
             shop.gateway.kill().await;
             creators.push(shop.report);
         }
         let of_creators = creators.iter().map(|creator| creator.listener_transactions + creator.creator_transactions);
         let transactions = self.listener_transactions + of_creators.sum::<u64>();
-        // The nonces on the chain are the witness: one transaction more was sent to put the escrow there.
-        if sent != transactions + 1 {
-            return Err(off(format!("{transactions} transactions were counted, the chain knows of {}", sent - 1)));
+        // The nonces on the chain are the witness. What is sent once for ever and what a band's members send are no part of
+        // what buying costs, so they are counted apart.
+        let releases: u64 =
+            creators.iter().filter_map(|creator| creator.band.as_ref()).map(|band| band.transactions).sum();
+        let counted = transactions + releases + self.setup_transactions;
+        if sent != counted {
+            return Err(off(format!("{counted} transactions were counted, the chain knows of {sent}")));
         }
         let of_creators = creators.iter().map(|creator| creator.listener_gas + creator.redemption_gas);
         let gas_total = self.listener_gas + of_creators.sum::<u64>();
@@ -251,6 +290,7 @@ impl Stage {
             items,
             vouchers: creators.iter().map(|creator| creator.vouchers).sum(),
             transactions,
+            setup_transactions: self.setup_transactions,
             deposited,
             paid,
             redeemed: Amount::saturating_sum(creators.iter().map(|creator| creator.redeemed)),
@@ -289,6 +329,14 @@ impl Shop {
         self.report.redeemed = amount(&result, "paid")?;
         self.count(&transactions);
         Ok(())
+    }
+
+    /// The members of a band take their parts.
+    async fn share(&mut self) -> Result<(), Failure> {
+        match &mut self.band {
+            Some(band) => band.release().await,
+            None => Ok(()),
+        }
     }
 
     /// Redeems the last voucher and gives the unused reservation back; returns what was given back.

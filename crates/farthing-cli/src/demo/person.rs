@@ -110,8 +110,8 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `farthing serve` over a folder on a free port.
-    pub(super) async fn start(person: &Person, folder: &Path) -> Result<Self, Failure> {
+    /// Starts `farthing serve` for a payee over a folder, on a free port.
+    pub(super) async fn start(person: &Person, payee: Address, folder: &Path) -> Result<Self, Failure> {
         let failed = |reason: String| {
             Failure::new(Code::Unexpected, format!("{}: farthing serve: {}", person.name, reason.trim()))
         };
@@ -119,6 +119,7 @@ impl Gateway {
             .arg("serve")
             .arg(folder)
             .args(["--listen", "127.0.0.1:0", "--poll-seconds", "1", "--json"])
+            .args(["--payee", &payee.to_string()])
             .env_clear()
             .envs(&person.environment)
             .stdout(Stdio::piped())

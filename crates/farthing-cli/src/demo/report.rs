@@ -1,7 +1,7 @@
 //! What the demo shows: for a person, and as one JSON object.
 
 use crate::output::table;
-use farthing::core::{Amount, Token};
+use farthing::core::{Address, Amount, Token};
 use serde::Serialize;
 
 /// What a card is taken to cost, as the large processors list it: a share and a fixed part of each payment.
@@ -33,7 +33,31 @@ pub(super) struct CreatorReport {
     pub(super) listener_gas: u64,
     /// Gas of those of the creator: the redemption.
     pub(super) redemption_gas: u64,
-    /// What the creator's wallet holds of the token at the end.
+    /// What the payee holds of the token at the end: the creator's wallet, or the band's split.
+    pub(super) balance: Amount,
+    /// Those who share it, if the creator is a band.
+    pub(super) band: Option<BandReport>,
+}
+
+/// A band, and what its members took.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct BandReport {
+    /// The payee.
+    pub(super) split: Address,
+    /// The members' own, to take their parts.
+    pub(super) transactions: u64,
+    /// Gas of those.
+    pub(super) gas: u64,
+    pub(super) members: Vec<MemberReport>,
+}
+
+/// One of a band.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct MemberReport {
+    pub(super) name: &'static str,
+    pub(super) address: Address,
+    pub(super) shares: u64,
+    /// What the member's wallet holds of the token at the end.
     pub(super) balance: Amount,
 }
 
@@ -45,14 +69,22 @@ impl CreatorReport {
             1 => "one transaction".to_owned(),
             count => format!("{count} transactions"),
         };
-        format!(
+        let mut text = format!(
             "{}, {how}: the listener sent {listener}.\n  \
              Of {} vouchers only the last went to the chain: {} for {} gas.",
             self.name,
             self.vouchers,
             token.format(self.redeemed),
             self.redemption_gas,
-        )
+        );
+        if let Some(band) = &self.band {
+            text += &format!(
+                "\n  It is a split: its {} members took their parts, for {} gas of their own.",
+                band.members.len(),
+                band.gas
+            );
+        }
+        text
     }
 }
 
@@ -62,6 +94,8 @@ pub(super) struct Report {
     pub(super) items: u64,
     pub(super) vouchers: u64,
     pub(super) transactions: u64,
+    /// What is sent once for ever: the escrow, the factory of splits, the band's split.
+    pub(super) setup_transactions: u64,
     pub(super) deposited: Amount,
     pub(super) paid: Amount,
     pub(super) redeemed: Amount,
@@ -104,6 +138,9 @@ impl Report {
         balances.add_row(["listener".to_owned(), money(self.listener_balance)]);
         for creator in &self.creators {
             balances.add_row([creator.name.clone(), money(creator.balance)]);
+            for member in creator.band.iter().flat_map(|band| &band.members) {
+                balances.add_row([format!("  {}", member.name), money(member.balance)]);
+            }
         }
         balances.add_row(["escrow".to_owned(), money(self.escrow_balance)]);
         let creators: Vec<String> = self.creators.iter().map(|creator| creator.to_text(token)).collect();

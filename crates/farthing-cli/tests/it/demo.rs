@@ -25,8 +25,28 @@ fn the_main_job_balances_to_the_base_unit() {
     assert!(creators.iter().all(|creator| creator["creator_transactions"] == 1), "only the last voucher is redeemed");
     assert_eq!(creators[0]["sells_on"], "credit");
     assert_eq!(creators[0]["listener_transactions"], 0, "credit costs the listener no transaction");
+    let band = &creators[0]["band"];
+    let members = band["members"].as_array().expect("members");
+    let parts: Vec<&str> = members.iter().map(|member| member["balance"].as_str().expect("an amount")).collect();
+    assert_eq!(parts, ["666667", "666667", "666666"], "two dollars among three, and nothing is left over");
+    assert_eq!((&creators[0]["balance"], &band["transactions"]), (&"0".into(), &3.into()));
+    assert!(creators[1]["band"].is_null());
+    assert_eq!(report["setup_transactions"], 3, "the escrow, the factory and the split");
     for field in ["transactions", "refunded", "gas_total", "gas_per_item"] {
         assert!(!report[field].is_null(), "{field}");
+    }
+}
+
+#[test]
+fn the_report_for_people_fits_into_eighty_columns() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+    let output =
+        command.args(["demo", "--tools", concat!(env!("CARGO_MANIFEST_DIR"), "/../..")]).output().expect("runs");
+    let (text, talk) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{talk}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    for line in ["9 items for $2.60", "the lutenist", "$0.666666"] {
+        assert!(text.contains(line), "{text}");
     }
 }
 
