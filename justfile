@@ -12,6 +12,10 @@ demo *arguments:
 test:
     ./script/test.sh
 
+# Play random histories against the escrow's bytecode and its reference model: just differential --calls 10000000
+differential *arguments:
+    cargo run --release -p farthing-differential -- {{ arguments }}
+
 # Install the pinned contract tools into node_modules
 tools:
     ./script/tools.sh
