@@ -6,5 +6,6 @@ mod chain;
 mod payee;
 mod payer;
 mod redeeming;
+mod relaying;
 mod signing;
 mod splitting;

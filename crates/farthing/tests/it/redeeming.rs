@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
-const IMPATIENT: Duration = Duration::from_millis(300);
+pub(crate) const IMPATIENT: Duration = Duration::from_millis(300);
 
 /// A shop that sold one item on each of several channels, and a connection with the payee's key.
 async fn sold(channels: u8) -> (Fixture, TempDir, Payee, Chain) {
@@ -37,12 +37,12 @@ async fn redeemer(fixture: &Fixture, payee: &Payee, chain: Chain) -> Redeemer {
     Redeemer::new(payee.clone(), Escrow::bind(chain, fixture.deployment.escrow).await.unwrap())
 }
 
-async fn ask(chain: &Chain, method: &'static str, parameters: Value) {
+pub(crate) async fn ask(chain: &Chain, method: &'static str, parameters: Value) {
     chain.provider().raw_request::<_, Value>(method.into(), parameters).await.unwrap();
 }
 
 /// With `false` no block is made until `evm_mine`.
-async fn automine(chain: &Chain, on: bool) {
+pub(crate) async fn automine(chain: &Chain, on: bool) {
     ask(chain, "evm_setAutomine", json!([on])).await;
 }
 
