@@ -14,17 +14,23 @@ contract EscrowInvariants is Base {
     Handler private handler;
     Store private store;
     address[2] private tokens;
-    string[10] private verbNames = [
+    string[16] private verbNames = [
         "deposit",
         "open",
+        "depositWithPermit",
+        "openWithPermit",
+        "depositWithAuthorization",
+        "openWithAuthorization",
         "reserve",
         "redeem",
         "redeemTo",
         "redeemBatch",
         "close",
+        "setOperator",
         "requestClose",
         "finalizeClose",
-        "withdraw"
+        "withdraw",
+        "withdrawFor"
     ];
     bytes32[] private channelIds;
     bytes32[] private accountIds;
@@ -41,7 +47,7 @@ contract EscrowInvariants is Base {
             accountIds.push(idOf(handler.purseAt(i)));
         }
         targetContract(address(handler));
-        bytes4[] memory verbs = new bytes4[](13);
+        bytes4[] memory verbs = new bytes4[](19);
         verbs[0] = Handler.warp.selector;
         verbs[1] = Handler.setConduct.selector;
         verbs[2] = Handler.give.selector;
@@ -55,6 +61,12 @@ contract EscrowInvariants is Base {
         verbs[10] = Handler.requestClose.selector;
         verbs[11] = Handler.finalizeClose.selector;
         verbs[12] = Handler.withdraw.selector;
+        verbs[13] = Handler.depositWithPermit.selector;
+        verbs[14] = Handler.openWithPermit.selector;
+        verbs[15] = Handler.depositWithAuthorization.selector;
+        verbs[16] = Handler.openWithAuthorization.selector;
+        verbs[17] = Handler.withdrawFor.selector;
+        verbs[18] = Handler.setOperator.selector;
         targetSelector(FuzzSelector({addr: address(handler), selectors: verbs}));
     }
 
@@ -63,6 +75,7 @@ contract EscrowInvariants is Base {
         checkSums();
         checkChannels();
         checkAccounts();
+        checkOperators();
     }
 
     /// @dev Invariant 1
@@ -90,6 +103,17 @@ contract EscrowInvariants is Base {
         for (uint256 i; i < accountIds.length; ++i) {
             bytes32 id = accountIds[i];
             assertEq(abi.encode(escrow.accountState(id)), abi.encode(store.accountState(id)), "invariant 9: account");
+        }
+    }
+
+    /// @dev Invariant 9
+    function checkOperators() private view {
+        for (uint256 i; i < channelIds.length; ++i) {
+            address to = handler.channelAt(i).payee;
+            for (uint256 j; j < 2; ++j) {
+                address manager = handler.managerAt(j);
+                assertEq(escrow.isOperator(to, manager), store.isOperator(to, manager), "invariant 9: operator");
+            }
         }
     }
 

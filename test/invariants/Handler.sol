@@ -1,95 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Vm} from "forge-std/Vm.sol";
-
-import {AccountState, Channel, ChannelState, IEscrow} from "../../contracts/IEscrow.sol";
+import {AccountState, Authorization, Channel, ChannelState, IEscrow, Permit} from "../../contracts/IEscrow.sol";
 import {Purse} from "../Base.t.sol";
-import {Toolbox} from "../Toolbox.t.sol";
 import {OddReceiver} from "../receivers/OddReceiver.sol";
 import {DemoDollar} from "../tokens/DemoDollar.sol";
 import {Store} from "./Store.sol";
+import {World} from "./World.sol";
 
 /// @dev Acts for everybody. Before each call it works out from the store alone, never from the escrow, whether the call
 /// must succeed and what it must pay; after it, it checks every rule that speaks of a single call. A rule that is broken
 /// reverts, and a revert fails the campaign.
-contract Handler is Toolbox {
-    uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
-
-    Store public immutable STORE;
-    DemoDollar private immutable DOLLAR;
-    uint256 private immutable EXIT_DELAY;
-
-    /// @dev Payers: one that signs for itself, the same with a session key, one with a session key only, and a contract
-    /// that may refuse its refund and shares that session key.
-    Purse[] private purses;
-    Channel[] private channels;
-    OddReceiver private immutable CONTRACT_PAYER;
-    address private immutable OUTSIDER;
-    address private immutable BANK;
-
-    /// @dev What may be written by the call under way.
-    /// @dev The slots that a call may write: an account or a channel lies at its id.
-    mapping(bytes32 slot => uint256 call) private named;
-    Channel[] private namedChannels;
-    bytes32[] private namedAccounts;
-    uint256 private calls;
-
-    constructor(IEscrow escrow_, Store store, DemoDollar dollar) {
-        escrow = escrow_;
-        STORE = store;
-        DOLLAR = dollar;
-        chainIdAtDeployment = block.chainid;
-        EXIT_DELAY = escrow_.exitDelay();
-        CONTRACT_PAYER = new OddReceiver();
-        OUTSIDER = newSigner("outsider");
-        BANK = makeAddr("bank");
-        address alice = newSigner("alice");
-        address bob = newSigner("bob");
-        address phone = newSigner("alice's phone");
-        address tablet = newSigner("a shared tablet");
-        address[2] memory creators = [newSigner("singer"), newSigner("writer")];
-        address[2] memory tokens = [ETH, address(dollar)];
-        for (uint256 i; i < tokens.length; ++i) {
-            uint256 first = purses.length;
-            purses.push(Purse(alice, alice, tokens[i]));
-            purses.push(Purse(alice, phone, tokens[i]));
-            purses.push(Purse(bob, tablet, tokens[i]));
-            purses.push(Purse(address(CONTRACT_PAYER), tablet, tokens[i]));
-            for (uint256 j = first; j < first + 4; ++j) {
-                _addChannel(purses[j], creators[0], NO_SALT);
-                _addChannel(purses[j], creators[1], "second device");
-            }
-            // Pays itself.
-            _addChannel(purses[first], alice, NO_SALT);
-            // Two devices of one payer at one creator.
-            _addChannel(purses[first], creators[0], "second device");
-        }
-        // Where refused refunds go; no key signs for them.
-        purses.push(Purse(address(CONTRACT_PAYER), address(CONTRACT_PAYER), ETH));
-        purses.push(Purse(address(CONTRACT_PAYER), address(CONTRACT_PAYER), address(dollar)));
-        vm.label(address(escrow_), "Escrow");
-    }
-
-    function _addChannel(Purse memory purse, address payee, bytes32 salt) private {
-        channels.push(Channel(purse.payer, payee, purse.token, salt, purse.authorizedSigner));
-    }
-
-    function channelCount() external view returns (uint256) {
-        return channels.length;
-    }
-
-    function purseCount() external view returns (uint256) {
-        return purses.length;
-    }
-
-    function channelAt(uint256 index) external view returns (Channel memory) {
-        return channels[index];
-    }
-
-    function purseAt(uint256 index) external view returns (Purse memory) {
-        return purses[index];
-    }
+contract Handler is World {
+    constructor(IEscrow escrow_, Store store, DemoDollar dollar) World(escrow_, store, dollar) {}
 
     /* THE WORLD */
 
@@ -139,6 +62,83 @@ contract Handler is Toolbox {
 
         assertEq(success, expected, "open");
         if (success) STORE.noteFunded(channel.token, amount);
+    }
+
+    /// @dev A permit by the caller, for its own tokens; sometimes one that somebody showed before, one by somebody else, or one
+    /// too late. Nothing but the permit allows it, though the payer has often allowed everything.
+    function depositWithPermit(uint256 seed, uint256 amount) external {
+        Purse memory purse = signingPurseOf(seed);
+        amount = amountOf(seed, amount);
+        address from = callerWithKey(seed, purse.payer);
+        (Permit memory permit, bool good) = permitOf(seed, from, purse.token, amount);
+        _name(purse);
+
+        uint256 balance = STORE.accountState(idOf(purse)).balance;
+        bool expected = good && purse.token != ETH && balance + amount <= AMOUNT_MAX;
+        bytes memory data = abi.encodeCall(IEscrow.depositWithPermit, (purse, amount, permit));
+        checkFunding("depositWithPermit", from, purse.token, amount, expected, from, data);
+    }
+
+    function openWithPermit(uint256 seed, uint256 amount) external {
+        Channel memory channel = signingChannelOf(seed);
+        amount = amountOf(seed, amount);
+        address from = callerWithKey(seed, channel.payer);
+        (Permit memory permit, bool good) = permitOf(seed, from, channel.token, amount);
+        _name(channel);
+
+        bytes memory data = abi.encodeCall(IEscrow.openWithPermit, (channel, amount, permit));
+        checkFunding("openWithPermit", from, channel.token, amount, good && accepts(channel, amount), from, data);
+    }
+
+    /// @dev The payer's authorization, whoever relays it; sometimes one for another account or channel, one that was used
+    /// before, or one too late.
+    function depositWithAuthorization(uint256 seed, uint256 amount) external {
+        Purse memory purse = signingPurseOf(seed);
+        amount = amountOf(seed, amount);
+        bytes32 other = idOf(purses[draw(seed, "other") % purses.length]);
+        Transfer memory transfer = Transfer(purse.payer, purse.token, amount, idOf(purse));
+        (Authorization memory authorization, bool good) = authorizationOf(seed, transfer, other);
+        _name(purse);
+
+        uint256 balance = STORE.accountState(idOf(purse)).balance;
+        bool expected = good && purse.token != ETH && balance + amount <= AMOUNT_MAX;
+        bytes memory data = abi.encodeCall(IEscrow.depositWithAuthorization, (purse, amount, authorization));
+        checkFunding("depositWithAuthorization", OUTSIDER, purse.token, amount, expected, purse.payer, data);
+    }
+
+    function openWithAuthorization(uint256 seed, uint256 amount) external {
+        Channel memory channel = signingChannelOf(seed);
+        amount = amountOf(seed, amount);
+        bytes32 other = idOf(channels[draw(seed, "other") % channels.length]);
+        Transfer memory transfer = Transfer(channel.payer, channel.token, amount, idOf(channel));
+        (Authorization memory authorization, bool good) = authorizationOf(seed, transfer, other);
+        _name(channel);
+
+        bool expected = good && accepts(channel, amount);
+        bytes memory data = abi.encodeCall(IEscrow.openWithAuthorization, (channel, amount, authorization));
+        checkFunding("openWithAuthorization", OUTSIDER, channel.token, amount, expected, channel.payer, data);
+    }
+
+    /// @dev Whose tokens they are decides: the caller's for a permit, the payer's for an authorization.
+    function checkFunding(
+        string memory verb,
+        address from,
+        address token,
+        uint256 amount,
+        bool expected,
+        address source,
+        bytes memory data
+    ) private {
+        uint256 before = holdings(source, token);
+        assertEq(call(verb, from, 0, data), expected, verb);
+        if (!expected) return;
+        assertEq(before - holdings(source, token), amount, "what a funding takes");
+        STORE.noteFunded(token, amount);
+    }
+
+    function accepts(Channel memory channel, uint256 amount) private view returns (bool) {
+        ChannelState memory state = STORE.channelState(idOf(channel));
+        return channel.token != ETH && state.closeAt == 0 && uint256(state.reserved) + amount <= AMOUNT_MAX;
     }
 
     /* GUARANTEE */
@@ -239,7 +239,7 @@ contract Handler is Toolbox {
         if (draw(seed, "rarely") % 2 != 0) return;
         Channel memory channel = channelOf(seed);
         (uint128 cumulative, bytes memory signature, bool good) = voucherOf(seed, channel, amount);
-        address from = callerOr(seed, channel.payee, channel.payer);
+        address from = closerOf(seed, channel);
         Closing memory plan = planClose(channel, cumulative, good, from);
         _name(channel);
         _name(purseOf(channel));
@@ -267,11 +267,24 @@ contract Handler is Toolbox {
         ChannelState memory before = STORE.channelState(idOf(channel));
         bool stale = cumulative <= before.redeemed;
         if (good && !stale) plan.due = payable_(channel, cumulative);
-        plan.expected = from == channel.payee && (stale ? before.reserved > 0 : plan.due > 0);
+        plan.expected = mayClose(channel, from) && (stale ? before.reserved > 0 : plan.due > 0);
         plan.refund = before.reserved - _min(plan.due, before.reserved);
         plan.expected = plan.expected && _fits(channel, plan.refund);
         plan.payeeBefore = holdings(channel.payee, channel.token);
         plan.payerBefore = wholeOf(channel);
+    }
+
+    function setOperator(uint256 seed) external {
+        Channel memory channel = channelOf(seed);
+        address operator = managers[draw(seed, "manager") % 2];
+        bool allowed = draw(seed, "allowed") % 3 != 0;
+        // The payee says so itself; what anyone else says is about its own channels.
+        address from = callerOr(seed, channel.payee, channel.payer);
+        _nameOperator(from, operator);
+        assertTrue(
+            call("setOperator", from, 0, abi.encodeCall(IEscrow.setOperator, (operator, allowed))), "setOperator"
+        );
+        assertEq(STORE.isOperator(from, operator), allowed, "setOperator");
     }
 
     function requestClose(uint256 seed) external {
@@ -320,6 +333,29 @@ contract Handler is Toolbox {
         STORE.noteReturned(purse.token, amount);
     }
 
+    /// @dev With the payer's signature; sometimes one that was used before, one too late, one by the session key, or one that
+    /// names somebody else.
+    function withdrawFor(uint256 seed, uint256 amount) external {
+        Purse memory purse = purses[draw(seed, "purse") % purses.length];
+        if (purse.payer == address(CONTRACT_PAYER)) purse = purses[draw(seed, "another") % purses.length];
+        AccountState memory before = STORE.accountState(idOf(purse));
+        amount = draw(seed, "greed") % 8 == 0
+            ? bound(amount, 1, uint256(before.balance) * 2 + 1)
+            : bound(amount, 1, before.balance / 4 + 1);
+        (uint256 deadline, bytes memory signature, bool good) = withdrawalOf(seed, purse, amount, before.nonce);
+        _name(purse);
+        uint256 heldByBank = holdings(BANK, purse.token);
+
+        bool expected = good && amount <= before.balance;
+        bytes memory data = abi.encodeCall(IEscrow.withdrawFor, (purse, amount, BANK, deadline, signature));
+        assertEq(call("withdrawFor", OUTSIDER, 0, data), expected, "withdrawFor");
+
+        if (!expected) return;
+        assertEq(holdings(BANK, purse.token) - heldByBank, amount, "what a relayed withdrawal pays");
+        assertEq(STORE.accountState(idOf(purse)).nonce, before.nonce + 1, "a nonce counts by one");
+        STORE.noteReturned(purse.token, amount);
+    }
+
     /* EXIT */
 
     /// @dev The payee alone: shows the best voucher it has, and must be paid all there is for it.
@@ -363,204 +399,5 @@ contract Handler is Toolbox {
         bytes memory data = abi.encodeCall(IEscrow.withdraw, (purse, balance, BANK));
         assertTrue(call("exit", purse.payer, 0, data), "a payer can't withdraw");
         STORE.noteReturned(purse.token, balance);
-    }
-
-    /* ONE CALL */
-
-    /// @dev Makes the call, replays its events, and checks the rules that compare before and after.
-    function call(string memory verb, address from, uint256 value, bytes memory data) private returns (bool success) {
-        vm.recordLogs();
-        vm.record();
-        vm.prank(from);
-        (success,) = address(escrow).call{value: value}(data);
-        (, bytes32[] memory writes) = vm.accesses(address(escrow));
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        STORE.count(verb, success);
-        ++calls;
-        if (success) {
-            for (uint256 i; i < writes.length; ++i) {
-                assertEq(named[writes[i]], calls, "invariant 5: wrote what it did not name");
-            }
-            _replay(logs, bytes4(data), from);
-        } else if (value > 0) {
-            // What it was given for the call it can't carry into the next one.
-            vm.deal(from, from.balance - value);
-        }
-        delete namedChannels;
-        delete namedAccounts;
-    }
-
-    function _replay(Vm.Log[] memory logs, bytes4 verb, address from) private {
-        ChannelState[] memory before = new ChannelState[](namedChannels.length);
-        for (uint256 i; i < before.length; ++i) {
-            before[i] = STORE.channelState(idOf(namedChannels[i]));
-        }
-        STORE.replay(logs);
-        for (uint256 i; i < before.length; ++i) {
-            _checkChannel(namedChannels[i], before[i], verb, from);
-        }
-        for (uint256 i; i < namedAccounts.length; ++i) {
-            bytes32 id = namedAccounts[i];
-            assertEq(abi.encode(STORE.accountState(id)), abi.encode(escrow.accountState(id)), "invariant 9: account");
-        }
-    }
-
-    function _checkChannel(Channel memory channel, ChannelState memory before, bytes4 verb, address from) private view {
-        bytes32 id = idOf(channel);
-        ChannelState memory now_ = escrow.channelState(id);
-        assertEq(abi.encode(STORE.channelState(id)), abi.encode(now_), "invariant 9: channel");
-        // Underflows, and so fails, if the counter fell.
-        uint256 rise = uint256(now_.redeemed) - before.redeemed;
-        assertLe(now_.redeemed, STORE.promised(id), "invariant 2: paid more than was signed");
-        if (now_.reserved < before.reserved) {
-            uint256 drop = before.reserved - now_.reserved;
-            bool ripe = before.closeAt != 0 && vm.getBlockTimestamp() >= before.closeAt;
-            assertTrue(
-                drop <= rise || (verb == IEscrow.close.selector && from == channel.payee)
-                    || (verb == IEscrow.finalizeClose.selector && ripe),
-                "invariant 3: a reservation shrank early"
-            );
-        }
-        if (now_.reserved > before.reserved) {
-            assertEq(before.closeAt, 0, "invariant 3: a reservation grew while the clock ran");
-        }
-        if (now_.closeAt == before.closeAt) return;
-        if (now_.closeAt == 0) {
-            assertTrue(
-                verb == IEscrow.close.selector || verb == IEscrow.finalizeClose.selector,
-                "invariant 4: a clock stopped early"
-            );
-        } else {
-            assertEq(before.closeAt, 0, "invariant 4: a clock moved");
-            assertEq(now_.closeAt, vm.getBlockTimestamp() + EXIT_DELAY, "invariant 4: a clock is wrong");
-            assertEq(from, channel.payer, "invariant 4: a clock was started by another");
-        }
-    }
-
-    /// @dev Allows the call under way to write an account.
-    function _name(Purse memory purse) private {
-        bytes32 id = idOf(purse);
-        named[id] = calls + 1;
-        namedAccounts.push(id);
-    }
-
-    /// @dev Allows the call under way to write a channel.
-    function _name(Channel memory channel) private {
-        named[idOf(channel)] = calls + 1;
-        namedChannels.push(channel);
-    }
-
-    /* REFUNDS */
-
-    function fallBackOf(Channel memory channel) private pure returns (Purse memory) {
-        return Purse(channel.payer, channel.payer, channel.token);
-    }
-
-    /// @dev What a refund adds to, wherever it lands: the payer's pocket, or the contract payer's own account, which no
-    /// key signs for and so nothing else moves.
-    function wholeOf(Channel memory channel) private view returns (uint256) {
-        uint256 pocket = holdings(channel.payer, channel.token);
-        if (channel.payer != address(CONTRACT_PAYER)) return pocket;
-        return pocket + STORE.accountState(idOf(fallBackOf(channel))).balance;
-    }
-
-    function _checkRefund(Channel memory channel, uint256 before, uint256 refund) private {
-        assertEq(wholeOf(channel) - before, refund, "invariant 8: refund");
-        if (!_landsInAccount(channel)) STORE.noteReturned(channel.token, refund);
-    }
-
-    function _landsInAccount(Channel memory channel) private view returns (bool) {
-        return channel.payer == address(CONTRACT_PAYER) && channel.token == ETH && _refuses();
-    }
-
-    /// @dev A payer that refuses its refund, and whose own account is full to the last bit, has to empty that first.
-    function _fits(Channel memory channel, uint256 refund) private view returns (bool) {
-        if (!_landsInAccount(channel)) return true;
-        return uint256(STORE.accountState(idOf(fallBackOf(channel))).balance) + refund <= AMOUNT_MAX;
-    }
-
-    function _refuses() private view returns (bool) {
-        OddReceiver.Conduct conduct = CONTRACT_PAYER.conduct();
-        return conduct != OddReceiver.Conduct.Accepts && conduct != OddReceiver.Conduct.ReturnsBomb;
-    }
-
-    /* DRAWING */
-
-    function draw(uint256 seed, bytes32 what) private pure returns (uint256) {
-        return uint256(keccak256(abi.encode(seed, what)));
-    }
-
-    function channelOf(uint256 seed) private view returns (Channel memory) {
-        return channels[draw(seed, "channel") % channels.length];
-    }
-
-    /// @dev Mostly small change; now and then an amount that fills the slot.
-    function amountOf(uint256 seed, uint256 amount) private pure returns (uint256) {
-        return draw(seed, "large") % 200 == 0 ? bound(amount, AMOUNT_MAX / 2, AMOUNT_MAX) : bound(amount, 1, 1_000_000);
-    }
-
-    /// @dev Seven times of eight the one who may; else somebody close to it, or a stranger.
-    function callerOr(uint256 seed, address rightful, address close_) private view returns (address) {
-        uint256 die = draw(seed, "caller") % 16;
-        if (die == 0) return close_;
-        if (die == 1) return OUTSIDER;
-        return rightful;
-    }
-
-    /// @dev A new promise, an old one, or one that another key signed.
-    function voucherOf(uint256 seed, Channel memory channel, uint256 amount)
-        private
-        returns (uint128 cumulative, bytes memory signature, bool good)
-    {
-        bytes32 id = idOf(channel);
-        uint128 promised = STORE.promised(id);
-        uint256 die = draw(seed, "voucher") % 16;
-        if (die == 0) cumulative = uint128(bound(amount, 0, promised));
-        else if (die == 1) cumulative = promised;
-        else if (draw(seed, "extreme") % 2000 == 0) cumulative = uint128(bound(amount, AMOUNT_MAX, type(uint128).max));
-        else cumulative = uint128(_min(uint256(promised) + bound(amount, 1, 100_000), type(uint128).max));
-        good = die != 2;
-        signature = good ? sign(channel, cumulative) : forge(seed, channel, cumulative);
-        if (good) STORE.notePromise(id, cumulative);
-    }
-
-    /// @dev By a stranger, over another amount, or the right one malleated, which no form of packing makes good.
-    function forge(uint256 seed, Channel memory channel, uint128 cumulative) private view returns (bytes memory) {
-        uint256 die = draw(seed, "forge") % 3;
-        if (die == 0) return signAs(keyOf(OUTSIDER), channel, cumulative);
-        if (die == 1) return sign(channel, uint256(cumulative) + 1);
-        (bytes32 r, bytes32 s, uint8 v) = split(sign(channel, cumulative));
-        return abi.encodePacked(r, CURVE_ORDER - uint256(s), v == 27 ? uint8(28) : uint8(27));
-    }
-
-    /* THE MODEL */
-
-    /// @dev Rule 5: from the reservation first, then from the account, what there is.
-    function payable_(Channel memory channel, uint256 cumulative) private view returns (uint256) {
-        ChannelState memory state = STORE.channelState(idOf(channel));
-        uint256 target = _min(cumulative, AMOUNT_MAX);
-        if (target <= state.redeemed) return 0;
-        uint256 balance = STORE.accountState(idOf(purseOf(channel))).balance;
-        return _min(target - state.redeemed, uint256(state.reserved) + balance);
-    }
-
-    /// @dev The same within a batch, after the rows before: they may have used up the reservation, the account, or both.
-    function previewRow(uint256[] memory due, uint256 which, uint256 cumulative) private view returns (uint256) {
-        Channel memory channel = channels[which];
-        ChannelState memory state = STORE.channelState(idOf(channel));
-        uint256 redeemed = state.redeemed + due[which];
-        if (cumulative <= redeemed) return 0;
-        uint256 balance = STORE.accountState(idOf(purseOf(channel))).balance;
-        for (uint256 i; i < channels.length; ++i) {
-            if (due[i] == 0 || idOf(purseOf(channels[i])) != idOf(purseOf(channel))) continue;
-            uint256 reservedThere = STORE.channelState(idOf(channels[i])).reserved;
-            if (due[i] > reservedThere) balance -= due[i] - reservedThere;
-        }
-        uint256 reserved = state.reserved - _min(due[which], state.reserved);
-        return _min(cumulative - redeemed, reserved + balance);
-    }
-
-    function _min(uint256 a, uint256 b) private pure returns (uint256) {
-        return a < b ? a : b;
     }
 }

@@ -12,6 +12,7 @@ contract Store {
 
     mapping(bytes32 accountId => AccountState) private accounts;
     mapping(bytes32 channelId => ChannelState) private channels;
+    mapping(address payee => mapping(address operator => bool)) public isOperator;
     mapping(address token => uint256) public balanceSum;
     mapping(address token => uint256) public reservationSum;
 
@@ -135,6 +136,13 @@ contract Store {
             reservationSum[tokens[id]] -= refunded;
         } else if (kind == IEscrow.Withdrawn.selector) {
             _debit(id, abi.decode(data, (uint256)));
+        } else if (kind == IEscrow.WithdrawnFor.selector) {
+            (uint256 amount, uint256 nonce) = abi.decode(data, (uint256, uint256));
+            require(accounts[id].nonce == nonce, "nonce of WithdrawnFor");
+            ++accounts[id].nonce;
+            _debit(id, amount);
+        } else if (kind == IEscrow.OperatorSet.selector) {
+            isOperator[address(uint160(uint256(id)))][address(uint160(uint256(topics[2])))] = abi.decode(data, (bool));
         } else {
             revert UnknownEvent(kind);
         }
