@@ -25,6 +25,11 @@ bindings: tools
     node_modules/.bin/forge build
     node script/bindings.mjs
 
+# Measure the gas of every action: just gas --check
+gas *arguments: tools
+    node_modules/.bin/forge build
+    node script/gas.mjs {{ arguments }}
+
 # Write the vectors that contract and core share
 vectors: tools
     node script/vectors.mjs

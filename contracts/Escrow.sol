@@ -330,7 +330,8 @@ contract Escrow is IEscrow, EIP712 {
         if (signer == address(0) || signer != expected) revert InvalidSignature(digest, expected);
     }
 
-    /// @dev Says why no money may enter a channel, and never returns. The id refuses dirty upper bits; else something is zero.
+    /// @dev Says why no money may enter a channel, and never returns. The id refuses dirty upper bits; else something
+    /// is zero.
     function _refuseFunding(Channel calldata channel, uint256 amount) private view {
         channelId(channel);
         if (channel.payerOf() == address(0)) revert ZeroPayer();
@@ -339,8 +340,8 @@ contract Escrow is IEscrow, EIP712 {
         revert ZeroAuthorizedSigner();
     }
 
-    /// @dev Says why a channel's reservation may not grow, and never returns. While the clock runs it may not, or a payer
-    /// could start it on one unit, wait, add money, be served against it and take it back in the same block.
+    /// @dev Says why a channel's reservation may not grow, and never returns. While the clock runs it may not, or a
+    /// payer could start it on one unit, wait, add money, be served against it and take it back in the same block.
     function _refuseReserving(uint256 slot, uint256 amount) private pure {
         if (slot.closeAtOf() != 0) revert CloseAlreadyRequested(slot.closeAtOf());
         _refuseTooLarge(slot.reservedOf(), amount);
@@ -430,9 +431,9 @@ contract Escrow is IEscrow, EIP712 {
         else _emitRedeemedFromAccount(channel, id, slotAfter.redeemedOf(), fromAccount);
     }
 
-    /// @dev Works out what a channel's slot becomes when what it still owes moves out of its reservation, then out of its
-    /// account, whose slot is written if it was needed. A shortage stays owed, because `redeemed` rises only by what is paid.
-    /// The caller writes the channel's slot.
+    /// @dev Works out what a channel's slot becomes when what it still owes moves out of its reservation, then out of
+    /// its account, whose slot is written if it was needed. A shortage stays owed, because `redeemed` rises only by
+    /// what is paid. The caller writes the channel's slot.
     function _settle(Channel calldata channel, uint256 slot, uint256 cumulativeAmount)
         private
         returns (uint256 slotAfter, uint256 paid, uint256 fromAccount)
@@ -449,9 +450,9 @@ contract Escrow is IEscrow, EIP712 {
         slotAfter = slot.moved(fromReservation, paid);
     }
 
-    /// @dev Ends the reservation and refunds it. The event comes before the refund: a payer that re-enters from it could
-    /// otherwise open the channel again and start its clock, and the log would seem to end that clock. A refund that the
-    /// payer does not take is the second exception to the order: only the transfer can tell.
+    /// @dev Ends the reservation and refunds it. The event comes before the refund: a payer that re-enters from it
+    /// could otherwise open the channel again and start its clock, and the log would seem to end that clock. A refund
+    /// that the payer does not take is the second exception to the order: only the transfer can tell.
     function _close(Channel calldata channel, bytes32 id, uint256 slot) private returns (uint256 refunded) {
         refunded = slot.reservedOf();
         uint256 redeemed = slot.redeemedOf();
@@ -479,8 +480,8 @@ contract Escrow is IEscrow, EIP712 {
 
     /* TRANSFERS */
 
-    /// @dev Takes exactly `amount` from the caller, after the effects. A modifier, because the compiler puts it where it is
-    /// used, and a function it would call.
+    /// @dev Takes exactly `amount` from the caller, after the effects. A modifier, because the compiler puts it where
+    /// it is used, and a function it would call.
     modifier paidBy(address token, uint256 amount) {
         _;
         if (token == address(0)) {
@@ -490,8 +491,8 @@ contract Escrow is IEscrow, EIP712 {
         }
     }
 
-    /// @dev The check after the transfer is the first exception to the order: effects are already written, and a shortfall
-    /// reverts them.
+    /// @dev The check after the transfer is the first exception to the order: effects are already written, and a
+    /// shortfall reverts them.
     function _pull(address token, uint256 amount) private {
         if (msg.value != 0) revert WrongValue(msg.value, 0);
         uint256 before = _beginFunding(token);
@@ -499,8 +500,8 @@ contract Escrow is IEscrow, EIP712 {
         _endFunding(token, before, amount);
     }
 
-    /// @dev The permit is the caller's, whoever the payer is: to tolerate a permit that fails and then pull from somebody
-    /// the terms name would spend whatever allowance that somebody once gave.
+    /// @dev The permit is the caller's, whoever the payer is: to tolerate a permit that fails and then pull from
+    /// somebody the terms name would spend whatever allowance that somebody once gave.
     function _pullWithPermit(address token, uint256 amount, Permit calldata permit) private {
         if (token == address(0)) revert WrongValue(0, amount);
         uint256 before = _beginFunding(token);

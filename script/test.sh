@@ -17,6 +17,9 @@ step "contracts: build"
 $forge build
 step "contracts: ABI and bytecode in crates/farthing/abi are those of the Solidity"
 node script/bindings.mjs --check
+step "contracts: gas is that of the snapshot and under its ceilings"
+node --test --test-reporter=dot test/gas/compare.test.mjs
+node script/gas.mjs --check
 step "contracts: shared vectors are those of viem"
 node script/vectors.mjs --check
 step "contracts: unit, fuzz and invariant tests"

@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 import {Authorization, IEscrow, Permit} from "../contracts/IEscrow.sol";
 import {Base, Purse} from "./Base.t.sol";
 
-/// @dev The escrow reads terms without Solidity's own check of their upper bits and relies on the ids to refuse dirty ones. So
-/// every function that takes terms is tried here with one dirty bit in each of their addresses.
+/// @dev The escrow reads terms without Solidity's own check of their upper bits and relies on the ids to refuse dirty
+/// ones. So every function that takes terms is tried here with one dirty bit in each of their addresses.
 contract TermsTest is Base {
     /// @dev What a permit or an authorization moves; its signature matters only to a call that succeeds.
     uint256 private constant AMOUNT = 7;
@@ -135,8 +135,8 @@ contract TermsTest is Base {
         expectChecked(caller, 0, call, words);
     }
 
-    /// @dev The call fails with any of these words dirty, in the lowest or the highest bit above an address, and succeeds as it
-    /// is, so that it is the bit which fails it.
+    /// @dev The call fails with any of these words dirty, in the lowest or the highest bit above an address, and
+    /// succeeds as it is, so that it is the bit which fails it.
     function expectChecked(address caller, uint256 value, bytes memory call, uint256[] memory words) private {
         for (uint256 i; i < words.length; ++i) {
             for (uint256 bit = 160; bit < 256; bit += 95) {

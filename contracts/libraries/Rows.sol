@@ -11,8 +11,9 @@ import {Vouchers} from "./Vouchers.sol";
 /// 2) | signature (64, EIP-2098)`. An entry is the same without the signature. Positions are of calldata.
 ///
 /// One piece of memory serves all rows. It holds the preimages themselves, each in the order in which it is hashed, so
-/// that a row writes what is its own and copies nothing, and behind them the event, which grows by an entry a row. It begins
-/// where free memory does at first, and `begin` makes sure of that; being constants, its addresses cost a row nothing.
+/// that a row writes what is its own and copies nothing, and behind them the event, which grows by an entry a row. It
+/// begins where free memory does at first, and `begin` makes sure of that; being constants, its addresses cost a row
+/// nothing.
 ///
 /// 0x080 | channel id: payer, payee, token, salt, authorizedSigner, escrow, chain id at deployment
 /// 0x160 | struct hash of the voucher: typehash, channel id, cumulative amount
@@ -62,7 +63,8 @@ library Rows {
         }
     }
 
-    /// @dev Reads the row at `position`, and whether its authorized signer signed it. `next` is where the next row begins.
+    /// @dev Reads the row at `position`, and whether its authorized signer signed it. `next` is where the next row
+    /// begins.
     function read(uint256 position)
         internal
         view
@@ -84,8 +86,8 @@ library Rows {
         (id, isSigned) = _recover(next, cumulativeAmount);
     }
 
-    /// @dev Reads the terms of a row that has others than usual, and returns where the next row begins. Of unknown flags it
-    /// says that the next row begins nowhere.
+    /// @dev Reads the terms of a row that has others than usual, and returns where the next row begins. Of unknown
+    /// flags it says that the next row begins nowhere.
     function _readTerms(uint256 position, uint256 head) private pure returns (uint256 next) {
         uint256 flags = head >> 248;
         if (flags > FLAG_SIGNER + FLAG_SALT) return type(uint256).max;
@@ -106,9 +108,10 @@ library Rows {
         }
     }
 
-    /// @dev Hashes the preimages in place and asks the ecrecover precompile at address 1 about the signature that ends at
-    /// `next`. It answers with one word, or with nothing if there is no signer; so what the scratch word held before can't
-    /// pass for an answer. A high `s` is asked about as well and refused after: that costs only a batch that has one.
+    /// @dev Hashes the preimages in place and asks the ecrecover precompile at address 1 about the signature that ends
+    /// at `next`. It answers with one word, or with nothing if there is no signer; so what the scratch word held before
+    /// can't pass for an answer. A high `s` is asked about as well and refused after: that costs only a batch that has
+    /// one.
     function _recover(uint256 next, uint256 cumulativeAmount) private view returns (bytes32 id, bool isSigned) {
         uint256 highSMin = Vouchers.LOW_S_MAX + 1;
         assembly ("memory-safe") {
@@ -137,9 +140,9 @@ library Rows {
         }
     }
 
-    /// @dev Copies the row from `position` to `next`, without its signature, to the entry at `entry` in memory, with the
-    /// channel's new total in place of the signed amount, which it falls short of by `shortage`. Returns where the next entry
-    /// begins.
+    /// @dev Copies the row from `position` to `next`, without its signature, to the entry at `entry` in memory, with
+    /// the channel's new total in place of the signed amount, which it falls short of by `shortage`. Returns where the
+    /// next entry begins.
     function record(uint256 entry, uint256 position, uint256 next, uint256 shortage)
         internal
         pure
@@ -148,7 +151,8 @@ library Rows {
         assembly ("memory-safe") {
             let length := sub(next, add(position, SIGNATURE_LENGTH))
             calldatacopy(entry, position, length)
-            // The amount is the low end of the word from 2 on, and not less than the shortage: nothing before it changes.
+            // The amount is the low end of the word from 2 on, and not less than the shortage: nothing before it
+            // changes.
             mstore(add(entry, 2), sub(calldataload(add(position, 2)), shortage))
             nextEntry := add(entry, length)
         }

@@ -44,9 +44,9 @@ library Slots {
         return channel | (closeAt << 2 * AMOUNT_BITS);
     }
 
-    /// @dev The channel with `amount` more in its reservation, and whether that is allowed: it is not if the amount or the
-    /// sum has more than 104 bits, and it is not while the clock runs. A sum that is too large would carry into the clock, so
-    /// that one comparison finds all three.
+    /// @dev The channel with `amount` more in its reservation, and whether that is allowed: it is not if the amount or
+    /// the sum has more than 104 bits, and it is not while the clock runs. A sum that is too large would carry into the
+    /// clock, so that one comparison finds all three.
     function reserving(uint256 channel, uint256 amount) internal pure returns (uint256 channelAfter, bool isAllowed) {
         unchecked {
             channelAfter = channel + (amount << AMOUNT_BITS);
@@ -66,8 +66,8 @@ library Slots {
         }
     }
 
-    /// @dev The channel after `fromReservation` has left its reservation and `paid` in all was paid. The caller makes sure
-    /// that the reservation holds that much and that the new total fits, so neither field touches its neighbour.
+    /// @dev The channel after `fromReservation` has left its reservation and `paid` in all was paid. The caller makes
+    /// sure that the reservation holds that much and that the new total fits, so neither field touches its neighbour.
     function moved(uint256 channel, uint256 fromReservation, uint256 paid) internal pure returns (uint256) {
         unchecked {
             return channel + paid - (fromReservation << AMOUNT_BITS);

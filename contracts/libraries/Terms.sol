@@ -5,9 +5,9 @@ import {Account, Channel} from "../IEscrow.sol";
 
 /// @title Terms
 /// @notice Computes the ids of accounts and channels, and reads their terms.
-/// @dev Solidity looks for dirty upper bits at every use of an address in calldata. Here `accountId` and `channelId` look once
-/// and refuse them, as Solidity would; so every function of the escrow computes the id, and the readers below need not look
-/// again. What they return reaches nothing but comparisons, events and calls, which all take the lower 160 bits alone.
+/// @dev Solidity looks for dirty upper bits at every use of an address in calldata. Here the ids look once and refuse
+/// them, as Solidity would; every function of the escrow computes the id of the terms it takes, so the readers below need
+/// not look again. What uses them before the id does takes the lower 160 bits alone.
 library Terms {
     /// @dev `keccak256(abi.encode(payer, authorizedSigner, token))`: the three words of calldata in just this order.
     function accountId(Account calldata account) internal pure returns (bytes32 id) {
@@ -21,8 +21,8 @@ library Terms {
         }
     }
 
-    /// @dev `keccak256(abi.encode(payer, payee, token, salt, authorizedSigner, this, chainIdAtDeployment))`: the terms are
-    /// five words of calldata in just this order.
+    /// @dev `keccak256(abi.encode(payer, payee, token, salt, authorizedSigner, this, chainIdAtDeployment))`: the terms
+    /// are five words of calldata in just this order.
     function channelId(Channel calldata channel, uint256 chainIdAtDeployment) internal view returns (bytes32 id) {
         assembly ("memory-safe") {
             let preimage := mload(0x40)
@@ -36,7 +36,8 @@ library Terms {
         }
     }
 
-    /// @dev The id of the account (payer, authorizedSigner, token), whose terms come from where they were checked before.
+    /// @dev The id of the account (payer, authorizedSigner, token), whose terms come from where they were checked
+    /// before.
     function accountId(address payer, address authorizedSigner, address token) internal pure returns (bytes32 id) {
         assembly ("memory-safe") {
             let preimage := mload(0x40)
@@ -47,8 +48,8 @@ library Terms {
         }
     }
 
-    /// @dev `channelId`, and whether money may enter: nobody is the zero address, no address has dirty upper bits, and there
-    /// is an amount. One question instead of six, on the way that every deposit takes.
+    /// @dev `channelId`, and whether money may enter: nobody is the zero address, no address has dirty upper bits, and
+    /// there is an amount. One question instead of six, on the way that every deposit takes.
     function fundableId(Channel calldata channel, uint256 amount, uint256 chainIdAtDeployment)
         internal
         view

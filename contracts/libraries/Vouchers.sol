@@ -18,7 +18,8 @@ library Vouchers {
     /// (EIP-2), so that one promise has one signature.
     uint256 internal constant LOW_S_MAX = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
 
-    /// @dev `keccak256(0x1901 | domainSeparator | keccak256(abi.encode(VOUCHER_TYPEHASH, id, cumulativeAmount)))`, EIP-712.
+    /// @dev `keccak256(0x1901 | domainSeparator | keccak256(abi.encode(VOUCHER_TYPEHASH, id, cumulativeAmount)))`,
+    /// EIP-712.
     function digest(bytes32 domainSeparator, bytes32 id, uint256 cumulativeAmount)
         internal
         pure
@@ -53,8 +54,8 @@ library Vouchers {
     }
 
     /// @dev Returns the signer of a 65-byte (r, s, v) or 64-byte (r, vs; EIP-2098) signature, or zero if there is none.
-    /// Asks the ecrecover precompile at address 1, which answers with nothing if there is no signer or `v` is neither 27 nor
-    /// 28; with another length `v` stays 0.
+    /// Asks the ecrecover precompile at address 1, which answers with nothing if there is no signer or `v` is neither
+    /// 27 nor 28; with another length `v` stays 0.
     function recover(bytes32 hash, bytes calldata signature) internal view returns (address signer) {
         uint256 lowSMax = LOW_S_MAX;
         assembly ("memory-safe") {
