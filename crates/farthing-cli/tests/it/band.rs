@@ -195,3 +195,76 @@ async fn terms_that_no_split_can_have_are_refused_before_anything_is_sent() {
     assert!(ran.failed(8).contains("not a genuine split"), "{ran:?}");
     assert_eq!(world.chain.transactions_of(operator.address).await.expect("reads"), before);
 }
+
+/// A stolen operator's key can close; the gateway says so when it was not the one that did.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_warns_of_a_close_that_it_did_not_send() {
+    let world = World::with_escrow(Some(1)).await;
+    let (listener, gateway, payee, thief) = (
+        world.person("listener").await,
+        world.person("gateway").await,
+        world.person("payee").await,
+        world.person("thief").await,
+    );
+    let folder = world.creators_folder("records", RESERVATION);
+    let folder_name = folder.to_str().expect("UTF-8");
+    let (key, payee_address) = (gateway.address.to_string(), payee.address.to_string());
+    payee.json(&["operator", "set", &key]);
+    let file = delegation(&payee, gateway.address, world.folder.path().join("delegation.json"));
+    let log_path = world.folder.path().join("log");
+    let log = std::fs::File::create(&log_path).expect("a log");
+    let options = ["--payee", &payee_address, "--delegation", file.to_str().expect("UTF-8")];
+    let shop = gateway.serve_and_log(&folder, &options, log);
+    let wait_for_log = |words: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let log = std::fs::read_to_string(&log_path).expect("reads");
+            if log.contains(words) {
+                return log;
+            }
+            assert!(std::time::Instant::now() < deadline, "{words:?} is not in the log: {log}");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    };
+    listener.json(&["deposit", "5"]);
+    buy(&listener, &shop, "nocturne", world.folder.path(), &["--reserve", "1"]);
+    let channel =
+        gateway.json(&["earnings", folder_name])["channels"][0]["channelId"].as_str().expect("an id").to_owned();
+    gateway.json(&["close", &channel, folder_name]);
+
+    // Another reservation, and a close by a key that was appointed behind the gateway's back.
+    listener.json(&["reserve", &shop.url, "2"]);
+    payee.json(&["operator", "set", &thief.address.to_string()]);
+    let log = wait_for_log("operators have changed");
+    assert!(!log.contains("not by this gateway"), "its own close is no news: {log}");
+    close_empty_handed(&world, &thief, &listener, &payee, &channel).await;
+    let log = wait_for_log("not by this gateway");
+    assert!(log.contains(&channel) && log.contains("refunded=2000000"), "{log}");
+    assert_eq!(dollars(&payee), 100_500_000, "not a base unit less than before");
+}
+
+/// Closes a channel without a voucher, as only the payee and its operators can.
+async fn close_empty_handed(world: &World, thief: &Person, listener: &Person, payee: &Person, channel: &str) {
+    use alloy::sol_types::SolCall;
+    use farthing::escrow::bindings::Escrow as abi;
+    let key = farthing::PrivateKeySigner::decrypt_keystore(thief.keystore(), crate::world::PASSWORD).expect("opens");
+    let chain = world.local.connect(key).await.expect("connects");
+    let escrow = farthing::escrow::genuine_address(86_400);
+    let filter = alloy::rpc::types::Filter::new()
+        .address(escrow)
+        .from_block(0)
+        .topic1(channel.parse::<farthing::core::B256>().expect("an id"));
+    let logs = alloy::providers::Provider::get_logs(chain.provider(), &filter).await.expect("answers");
+    let reserved =
+        logs.iter().find_map(|log| log.log_decode::<abi::Reserved>().ok()).expect("the first reservation").inner.data;
+    let terms = abi::Channel {
+        payer: listener.address,
+        payee: payee.address,
+        token: reserved.token,
+        salt: reserved.salt,
+        authorizedSigner: reserved.authorizedSigner,
+    };
+    let call = abi::closeCall { channel: terms, cumulativeAmount: 0, signature: Default::default() };
+    let request = alloy::rpc::types::TransactionRequest::default().to(escrow).input(call.abi_encode().into());
+    chain.send(request).await.expect("closes");
+}

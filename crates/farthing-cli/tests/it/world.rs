@@ -200,12 +200,17 @@ impl Person {
 
     /// Opens a shop and waits until it is ready.
     pub(crate) fn serve(&self, folder: &Path, more: &[&str]) -> Shop {
+        self.serve_and_log(folder, more, Stdio::inherit())
+    }
+
+    /// The same, with its log elsewhere.
+    pub(crate) fn serve_and_log(&self, folder: &Path, more: &[&str], log: impl Into<Stdio>) -> Shop {
         let folder = folder.to_str().expect("UTF-8");
         let mut command = self.command(&["--json", "serve", folder, "--poll-seconds", "1"]);
         if !more.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        let mut process = command.args(more).stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut process = command.args(more).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("reads");

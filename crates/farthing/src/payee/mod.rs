@@ -3,6 +3,7 @@
 //! [`Payee::accept`] is the path of every voucher: challenge and terms, then the signature, then the ledger, then the
 //! store. No call to the chain lies on it, except at the first contact with a channel.
 
+mod alarm;
 pub mod earnings;
 pub mod embedded;
 pub mod redeemer;

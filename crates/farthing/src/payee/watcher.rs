@@ -4,7 +4,7 @@
 //! good news when they are final.
 
 use super::store::Entry;
-use super::{Payee, StoreError};
+use super::{Payee, StoreError, alarm};
 use crate::chain::{Block, ChainError};
 use crate::clock;
 use crate::escrow::bindings::Escrow as abi;
@@ -172,6 +172,9 @@ impl Watcher {
             let filter = Filter::new().address(self.escrow.deployment().escrow).from_block(first).to_block(last);
             let chain = self.escrow.chain();
             let logs = chain.provider().get_logs(&filter).await.map_err(|error| chain.error(&error))?;
+            for log in &logs {
+                alarm::look(&self.payee, &channels, log)?;
+            }
             for named in logs.iter().flat_map(named_ids) {
                 let account = channels.get(&ChannelId(named)).copied().unwrap_or(AccountId(named));
                 if accounts.contains_key(&account) {

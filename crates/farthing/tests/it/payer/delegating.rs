@@ -24,6 +24,9 @@ fn signed(shop: &Shop, receipt_key: Address, expires: Timestamp) -> Delegation {
     Delegation::Signature(delegate(&shop.payee, receipt_key, expires, deployment()).expect("signs"))
 }
 
+/// What a shop shows for the key of its receipts.
+type Proof<'a> = dyn Fn(&Shop, Address) -> Delegation + 'a;
+
 fn listings(peer: &Peer) -> usize {
     peer.lock().seen.iter().filter(|seen| seen.path() == LISTING_PATH).count()
 }
@@ -82,7 +85,7 @@ async fn a_delegation_that_does_not_hold_makes_no_receipt_good() {
         Delegation::Signature(old) => Delegation::Signature(SignedDelegation { expires: hour, ..old }),
         split => split,
     };
-    let cases: [(&str, &dyn Fn(&Shop, Address) -> Delegation); 4] = [
+    let cases: [(&str, &Proof<'_>); 4] = [
         ("expired at", &expired),
         ("is signed by", &by_stranger),
         ("should have", &of_other_key),
