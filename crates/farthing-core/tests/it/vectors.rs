@@ -1,11 +1,14 @@
 //! Contract and core meet only here: the same files are checked by Foundry, byte for byte.
 
-use alloy_primitives::{Bytes, hex};
+use alloy_primitives::{Bytes, U256, hex};
 use farthing_core::batch::pack_rows;
+use farthing_core::funding::{Withdrawal, authorization_nonce};
 use farthing_core::ledger::{Charge, RequestId};
 use farthing_core::voucher::{Domain, SignatureError};
 use farthing_core::wire::credential::ChannelTerms;
-use farthing_core::{Address, Amount, B256, Channel, ChannelId, Deployment, Timestamp, Voucher, VoucherSignature};
+use farthing_core::{
+    Account, Address, Amount, B256, Channel, ChannelId, Deployment, Timestamp, Voucher, VoucherSignature,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -60,6 +63,31 @@ struct RowVoucher {
     terms: ChannelTerms,
     cumulative_amount: Amount,
     signature: VoucherSignature,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WithdrawalCase {
+    name: String,
+    chain_id: u64,
+    escrow: Address,
+    account: Account,
+    account_id: B256,
+    amount: Amount,
+    to: Address,
+    nonce: String,
+    deadline: U256,
+    payer_private_key: B256,
+    digest: B256,
+    signature: Bytes,
+}
+
+#[derive(Deserialize)]
+struct AuthorizationCase {
+    name: String,
+    id: B256,
+    salt: B256,
+    nonce: B256,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads files, the core does not")]
@@ -177,5 +205,34 @@ fn rows_equal_those_that_the_contract_redeems() {
             })
             .collect();
         assert_eq!(hex::encode(pack_rows(&vouchers).unwrap()), hex::encode(&case.rows), "{}", case.name);
+    }
+}
+
+#[test]
+fn withdrawals_are_signed_as_the_contract_checks_them() {
+    let mut endless = 0;
+    for case in load::<WithdrawalCase>("withdrawals.json") {
+        assert_eq!(case.account.id().0, case.account_id, "{}", case.name);
+        let domain = Domain::new(Deployment { chain_id: case.chain_id, escrow: case.escrow });
+        let seconds = u64::try_from(case.deadline).ok();
+        let Some(deadline) = seconds.map(Timestamp::from_unix_seconds) else {
+            // Only the contract knows deadlines beyond all calendars; a payer here never signs one.
+            endless += 1;
+            continue;
+        };
+        let (account, amount, to, nonce) = (case.account, case.amount, case.to, case.nonce.parse().unwrap());
+        let digest = Withdrawal { account, amount, to, nonce, deadline }.digest(&domain);
+        assert_eq!(digest, case.digest, "{}", case.name);
+        assert_eq!(sign(case.payer_private_key, digest).to_bytes().as_slice(), &case.signature[..], "{}", case.name);
+        let signature = VoucherSignature::from_bytes(&case.signature).unwrap();
+        assert_eq!(signature.recover(digest), Ok(account.payer), "{}", case.name);
+    }
+    assert_eq!(endless, 1);
+}
+
+#[test]
+fn an_authorizations_nonce_is_bound_to_what_it_funds() {
+    for case in load::<AuthorizationCase>("authorizations.json") {
+        assert_eq!(authorization_nonce(case.id, case.salt), case.nonce, "{}", case.name);
     }
 }
