@@ -1,9 +1,10 @@
 //! What is asked of the escrow, before it is encoded.
 
 use crate::bindings::Escrow;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use alloy_sol_types::SolCall;
 use farthing_core::{Account, Channel};
+use std::fmt;
 
 /// One transaction to the escrow.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub struct Call {
 }
 
 /// A signature of which it is known how it was made, so that nobody has to recover its signer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Signature {
     /// What is sent.
     pub bytes: Vec<u8>,
@@ -87,6 +88,13 @@ pub enum Action {
     FinalizeClose { channel: Channel },
     Withdraw { account: Account, amount: U256, to: Address },
     WithdrawFor { account: Account, amount: U256, to: Address, deadline: U256, signature: Signature },
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, signed, is_canonical } = self;
+        write!(formatter, "{} (signed {signed:?}, canonical {is_canonical})", hex::encode_prefixed(bytes))
+    }
 }
 
 impl Signature {

@@ -13,7 +13,7 @@ use crate::tally::Tally;
 use crate::world::{
     Answer, COINS, World, WorldError, balance_slot, operator_slot, read_account, read_channel, slot_of,
 };
-use alloy_primitives::{Address, Log, U256};
+use alloy_primitives::{Address, Bytes, Log, U256};
 use alloy_sol_types::SolValue;
 use farthing_core::Deployment;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ const BEGINNING: u64 = 1_900_000_000;
 const DOLLARS: U256 = COINS;
 
 /// After how many calls everything is compared, and not only what a call touched.
-const CALLS_PER_AUDIT: u64 = 50;
+const CALLS_PER_AUDIT: u64 = 125;
 
 /// The chain and the model disagree, or the chain did what no caller could have asked for.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,10 @@ pub enum Divergence {
 
 /// A divergence, and where it is.
 #[derive(Debug, thiserror::Error)]
-#[error("history {history}, call {call}: {divergence}\n  {description}")]
+#[error("{divergence}\n  call {call} of --seed {seed} --history {history}\n  {description}")]
 pub struct Found {
+    /// Decides, with the number, the history.
+    pub seed: u64,
     /// The history's number.
     pub history: u64,
     /// The call's number in the history.
@@ -81,7 +83,8 @@ pub struct History {
 pub fn play(seed: u64, number: u64, calls: u64, mistake: Option<Mistake>) -> Result<Tally, Box<Found>> {
     // Any two seeds and numbers that a person would try give different histories.
     let generator = Generator::new(seed.rotate_left(32) ^ number);
-    let found = |call, description, divergence| Box::new(Found { history: number, call, description, divergence });
+    let found =
+        |call, description, divergence| Box::new(Found { seed, history: number, call, description, divergence });
     let mut history = History::begin(generator, mistake).map_err(|error| found(0, "the beginning".into(), error))?;
     let mut done = 0;
     while done < calls {
@@ -303,7 +306,7 @@ fn slot_of_place(model: &Model, place: &Place) -> U256 {
 
 fn compare_results(expected: &Outcome, actual: &Answer) -> Result<(), Divergence> {
     match (expected, &actual.result) {
-        (Ok(words), Ok(output)) => equal("the results differ", &words.abi_encode_packed(), &output.to_vec()),
+        (Ok(words), Ok(output)) => equal("the results differ", &Bytes::from(words.abi_encode_packed()), output),
         (Err(reasons), Err(revert)) if reasons.iter().any(|reason| reason.explains(revert)) => Ok(()),
         (expected, actual) => {
             let expected = match expected {

@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-/// Calls in one history. Short, so that what a full account or a drained one makes impossible comes round again.
-const CALLS_PER_HISTORY: u64 = 500;
+/// Calls in one history, but for the last of a run. Short, so that what a full account or a drained one makes impossible comes round again.
+pub const CALLS_PER_HISTORY: u64 = 500;
 
 /// What to play.
 #[derive(Clone, Copy, Debug)]

@@ -152,3 +152,50 @@ impl fmt::Display for Tally {
         writeln!(formatter, "{} calls, {} accepted", self.calls(), self.accepted())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tally in which everything was seen: every function accepted, every error alone, every event logged.
+    fn full() -> Tally {
+        let mut tally = Tally::default();
+        for function in listed("function") {
+            (0..100).for_each(|_| tally.accept(&function));
+        }
+        for error in listed("error") {
+            (0..2).for_each(|_| tally.refuse("redeem", &[&error]));
+        }
+        listed("event").iter().for_each(|event| tally.log(event));
+        tally
+    }
+
+    #[test]
+    fn nothing_is_missed_where_everything_was_seen() {
+        assert_eq!(full().gaps(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_function_that_is_hardly_accepted_is_a_gap() {
+        let mut tally = full();
+        (0..401).for_each(|_| tally.refuse("reserve", &["ZeroAmount"]));
+        assert_eq!(tally.gaps(), ["reserve was accepted 100 of 501 times"]);
+        tally.functions.remove("withdrawFor");
+        assert!(tally.gaps().contains(&"withdrawFor was accepted 0 of 0 times".to_owned()));
+    }
+
+    #[test]
+    fn an_error_that_was_never_the_only_reason_is_a_gap() {
+        let mut tally = full();
+        tally.of("redeem").refused.remove("InsufficientGas");
+        tally.refuse("redeem", &["InsufficientGas", "NotPayee"]);
+        assert_eq!(tally.gaps(), ["InsufficientGas was the only reason 0 times, not more than 0"]);
+    }
+
+    #[test]
+    fn an_event_that_was_never_logged_is_a_gap() {
+        let mut tally = full();
+        tally.events.remove("Closed");
+        assert_eq!(tally.gaps(), ["Closed was never logged"]);
+    }
+}

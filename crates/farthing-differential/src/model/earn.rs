@@ -27,7 +27,7 @@ impl Payment {
 }
 
 impl Model {
-    /// What a voucher for this much moves: from the reservation first, then from the account, and no more than there is.
+    /// What a voucher for this much moves: out of the reservation first, then the account, and no more than there is.
     pub(super) fn payment(&self, channel: &Channel, cumulative_amount: u128) -> Payment {
         let ChannelState { redeemed, reserved, .. } = self.channel(channel);
         let mut account = channel.account();

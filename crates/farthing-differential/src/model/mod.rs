@@ -1,7 +1,12 @@
 //! The reference model: the whole escrow as plain maps, written from `IEscrow.sol`.
 //!
-//! It knows terms where the contract knows hashes, whole structs where the contract packs words, and how a signature was
-//! made where the contract recovers who made it. Each function first collects every reason to refuse, then acts.
+//! It knows terms where the contract knows hashes, whole structs where the contract packs words, and how a signature
+//! was made where the contract recovers who made it. Each function first collects every reason to refuse, then acts.
+//!
+//! Where the interface's words leave a choice, the model reads them like this. A channel "was never used" if it holds
+//! and has redeemed nothing, so one that was closed unused is opened anew. A recipient is checked where a caller names
+//! one; a payee is part of the terms, and only a channel without one is refused, when money is put into it. A refund that
+//! its payer does not take and whose account is full is refused for its amount.
 
 mod earn;
 mod end;

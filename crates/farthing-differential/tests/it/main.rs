@@ -12,7 +12,7 @@ const CALLS: u64 = 1_000_000;
 const FRESH_CALLS: u64 = 100_000;
 
 /// How long a mistake may stay unnoticed.
-const CALLS_TO_NOTICE: u64 = 50_000;
+const CALLS_TO_NOTICE: u64 = 10_000;
 
 #[test]
 fn the_bytecode_does_what_the_model_says() {
