@@ -146,6 +146,27 @@ async fn the_native_coin_is_dealt_out_as_well() {
     assert_eq!(chain.balance(first).await.unwrap(), Amount::new(before.base_units() + 4));
 }
 
+/// The rule is written twice, in the core and in the contract. They agree on small totals, where a round is not full, and
+/// on the largest; with members first, last and alone in a round.
+#[tokio::test]
+async fn the_core_and_the_contract_deal_out_alike() {
+    let fixture = Fixture::start().await;
+    let chain = fixture.connect(LocalChain::test_key(0)).await;
+    for shares in [[1, 1, 1], [1, 2, 3], [5, 1, 1], [9_998, 1, 1], [3_333, 3_334, 3_333]] {
+        let terms = terms(&fixture, shares);
+        let split = split::deploy(&chain, &terms).await.unwrap().split;
+        let total = u128::from(terms.total_shares());
+        let around = [0, 1, 2, total / 2, total - 1, total, total + 1, 7 * total + 3, 1_234_567_890];
+        for received in around.into_iter().chain([u128::MAX - 1, u128::MAX]) {
+            let received = Amount::new(received);
+            fixture.local.give_ether(&chain, split.address(), received).await.unwrap();
+            for part in split.parts(Address::ZERO).await.unwrap() {
+                assert_eq!(part.due, terms.part_of(part.member.account, received), "{shares:?} {received}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn terms_that_no_code_can_hold_are_refused_before_anything_is_sent() {
     let fixture = Fixture::start().await;
