@@ -135,6 +135,17 @@ contract RedeemBatchTest is Base {
         expectSkipped(bytes.concat(terms(channel, 1, 5), new bytes(64)));
     }
 
+    /// A signature that recovers nobody is answered with nothing; what was answered about the row before, by the same
+    /// signer, must not count for it.
+    function test_WhenRowSignatureRecoversNobody() external {
+        Channel memory other = dollarChannel;
+        other.salt = "other";
+        fund(dollarChannel, 1000, 1000);
+        bytes memory nobody = bytes.concat(terms(other, 2, 20), abi.encodePacked(uint256(0), uint256(1)));
+        assertEq(escrow.redeemBatch(payee, address(dollar), bytes.concat(row(dollarChannel, 10), nobody)), 10);
+        assertChannel(other, 0, 0, 0);
+    }
+
     function test_WhenRowPayerZero() external {
         Channel memory channel = dollarChannel;
         channel.payer = address(0);
