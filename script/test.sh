@@ -22,6 +22,12 @@ node --test --test-reporter=dot test/gas/compare.test.mjs
 node script/gas.mjs --check
 step "contracts: shared vectors are those of viem"
 node script/vectors.mjs --check
+step "contracts: every loss that others had has its tests"
+node script/losses.mjs
+if node script/losses.mjs --without test_Loss30_RelayedWithdrawalReplayed 2>/dev/null; then
+  echo "error: script/losses.mjs does not notice that a test is missing" >&2
+  exit 1
+fi
 step "contracts: unit, fuzz and invariant tests"
 $forge test
 

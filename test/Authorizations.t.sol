@@ -74,7 +74,7 @@ abstract contract Authorizations is Base {
         assertEq(funded(token), 0);
     }
 
-    /// Failure 26: a token without authorizations moves nothing, although the payer once allowed the escrow everything.
+    /// Loss 26: a token without authorizations moves nothing, although the payer once allowed the escrow everything.
     function test_RevertWhen_TokenKnowsNoAuthorization() external {
         Authorization memory authorization;
         address token = address(new SilentDollar());
@@ -84,7 +84,7 @@ abstract contract Authorizations is Base {
         assertEq(holdings(payer, token), 5);
     }
 
-    /// Failure 26: nor does one that swallows the call without a word.
+    /// Loss 26: nor does one that swallows the call without a word.
     function test_RevertWhen_TokenSwallowsAuthorization() external {
         Authorization memory authorization;
         address token = address(new FallbackDollar());

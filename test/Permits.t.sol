@@ -133,7 +133,7 @@ abstract contract Permits is Base {
         assertEq(dollar.balanceOf(payer), 5);
     }
 
-    /// Failure 26: whoever sends somebody else's permit funds with its own tokens or not at all.
+    /// Loss 26: whoever sends somebody else's permit funds with its own tokens or not at all.
     function test_RevertWhen_PermitOfAnother() external {
         dollar.mint(payer, 5);
         Permit memory permit = signPermit(payer, address(dollar), 5, soon());
@@ -144,7 +144,7 @@ abstract contract Permits is Base {
         assertEq(dollar.nonces(payer), 0, "the permit is still good");
     }
 
-    /// Failure 26: neither a permit that fails nor one that the token swallows reaches the allowance of whoever is named payer.
+    /// Loss 26: neither a permit that fails nor one that the token swallows reaches the allowance of whoever is named payer.
     function test_RevertWhen_OnlyPayerHasAllowed() external {
         address[2] memory tokens = [address(dollar), address(new FallbackDollar())];
         for (uint256 i; i < tokens.length; ++i) {

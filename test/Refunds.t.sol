@@ -25,22 +25,22 @@ abstract contract Refunds is Base {
         assertChannel(channel, 0, 0, 0);
     }
 
-    /// Failure 7
+    /// Loss 7
     function test_WhenPayerReverts() external {
         assertFallsBack(OddReceiver.Conduct.Reverts);
     }
 
-    /// Failure 7
+    /// Loss 7
     function test_WhenPayerRevertsWithBomb() external {
         assertFallsBack(OddReceiver.Conduct.RevertsWithBomb);
     }
 
-    /// Failure 7: all the gas of its refund and none of the rest.
+    /// Loss 7: all the gas of its refund and none of the rest.
     function test_WhenPayerBurnsGas() external {
         assertFallsBack(OddReceiver.Conduct.BurnsGas);
     }
 
-    /// Failure 7: 64 kB of answer are not read.
+    /// Loss 7: 64 kB of answer are not read.
     function test_WhenPayerReturnsBomb() external {
         OddReceiver odd = new OddReceiver();
         Channel memory channel = channelOfContract(odd);
@@ -49,7 +49,7 @@ abstract contract Refunds is Base {
         assertEq(channel.payer.balance, 100);
     }
 
-    /// Failure 32: not into the session key's account, which that key could spend.
+    /// Loss 32: not into the session key's account, which that key could spend.
     function test_WhenPayerOfSessionReverts() external {
         OddReceiver odd = new OddReceiver();
         Channel memory channel = Channel(address(odd), payee, ETH, NO_SALT, session);
@@ -61,7 +61,7 @@ abstract contract Refunds is Base {
         assertEq(balanceOf(Purse(address(odd), address(odd), ETH)), 100);
     }
 
-    /// Failure 7: a payer on the token's list.
+    /// Loss 7: a payer on the token's list.
     function test_WhenPayerBlocked() external {
         BlocklistDollar odd = new BlocklistDollar();
         dollarChannel.token = address(odd);
@@ -117,7 +117,7 @@ abstract contract Refunds is Base {
         end(dollarChannel);
     }
 
-    /// Failure 9: a token without code can't be told from one that paid silently, so its refund stays.
+    /// Loss 9: a token without code can't be told from one that paid silently, so its refund stays.
     function test_WhenTokenLostItsCode() external {
         HostileDollar odd = hostile();
         vm.etch(address(odd), "");

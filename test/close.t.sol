@@ -55,7 +55,7 @@ contract CloseTest is Refunds {
         escrow.close(dollarChannel, 5, signature);
     }
 
-    /// Failure 8: closing at or below what was redeemed gives the whole rest back, and needs no signature.
+    /// Loss 8: closing at or below what was redeemed gives the whole rest back, and needs no signature.
     function testFuzz_WhenAmountAtOrBelowRedeemed(bool native, uint256 redeemed, uint256 reserved, uint256 amount)
         external
     {
@@ -77,7 +77,7 @@ contract CloseTest is Refunds {
         assertEq(holdings(payer, channel.token), reserved);
     }
 
-    /// Failure 19: the payee has what the voucher says, the payer the rest, to the unit.
+    /// Loss 19: the payee has what the voucher says, the payer the rest, to the unit.
     function testFuzz_WhenVoucherGood(bool native, uint256 reserved, uint256 balance, uint128 amount) external {
         reserved = bound(reserved, 1, AMOUNT_MAX);
         balance = bound(balance, 0, AMOUNT_MAX);
@@ -131,7 +131,7 @@ contract CloseTest is Refunds {
         assertEq(escrow.redeem(dollarChannel, 30, signature), 20);
     }
 
-    /// Failure 7: the payee is paid although the payer burns its refund's gas, and the payer is refunded first.
+    /// Loss 7: the payee is paid although the payer burns its refund's gas, and the payer is refunded first.
     function test_WhenVoucherGoodAndPayerRefuses() external {
         OddReceiver odd = new OddReceiver();
         Channel memory channel = Channel(address(odd), payee, ETH, NO_SALT, payer);
@@ -146,7 +146,7 @@ contract CloseTest is Refunds {
         assertEq(balanceOf(Purse(address(odd), address(odd), ETH)), 40);
     }
 
-    /// Failure 7: a payee that refuses its money keeps it owed; the payer's clock still gets the payer out.
+    /// Loss 7: a payee that refuses its money keeps it owed; the payer's clock still gets the payer out.
     function test_RevertWhen_PayeeRefuses() external {
         OddReceiver odd = new OddReceiver();
         etherChannel.payee = address(odd);

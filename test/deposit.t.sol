@@ -29,7 +29,7 @@ contract DepositTest is Base {
         escrow.deposit(purseOf(dollarChannel), amount);
     }
 
-    /// Failure 9: a sum that would overflow its field is refused, so no deposit reaches the nonce beside it.
+    /// Loss 9: a sum that would overflow its field is refused, so no deposit reaches the nonce beside it.
     function testFuzz_RevertGiven_BalanceAndAmountAbove104Bits(uint256 balance, uint256 amount) external {
         balance = bound(balance, 1, AMOUNT_MAX);
         amount = bound(amount, AMOUNT_MAX - balance + 1, AMOUNT_MAX);
@@ -85,7 +85,7 @@ contract DepositTest is Base {
         escrow.deposit(Purse(payer, payer, address(odd)), 500);
     }
 
-    /// Failure 26: nobody's allowance is spent by anybody else.
+    /// Loss 26: nobody's allowance is spent by anybody else.
     function test_RevertWhen_OnlyPayerHasAllowed() external {
         endow(payer, address(dollar), 5);
         vm.prank(outsider);
@@ -119,7 +119,7 @@ contract DepositTest is Base {
         assertEq(holdings(payer, purse.token), 0);
     }
 
-    /// Failure 9: an outsider's money arrives and changes nothing else: no nonce, no clock, no reservation.
+    /// Loss 9: an outsider's money arrives and changes nothing else: no nonce, no clock, no reservation.
     function testFuzz_WhenCallerIsOutsider(bool native, uint256 amount) external {
         amount = bound(amount, 1, AMOUNT_MAX - 10);
         Channel memory channel = channelIn(native);

@@ -49,7 +49,7 @@ contract DepositWithPermitTest is Permits {
         assertTrue(done);
     }
 
-    /// Failure 9: no sum reaches the nonce beside the balance.
+    /// Loss 9: no sum reaches the nonce beside the balance.
     function testFuzz_RevertGiven_BalanceAndAmountAbove104Bits(uint256 balance, uint256 amount) external {
         balance = bound(balance, 1, AMOUNT_MAX);
         amount = bound(amount, AMOUNT_MAX - balance + 1, AMOUNT_MAX);
@@ -60,7 +60,7 @@ contract DepositWithPermitTest is Permits {
         escrow.depositWithPermit(purseOf(dollarChannel), amount, permit);
     }
 
-    /// Failure 9: money that arrives so moves no clock and no nonce.
+    /// Loss 9: money that arrives so moves no clock and no nonce.
     function test_GivenCloseRequested() external {
         fund(sessionChannel, 10, 20);
         uint256 closeAt = requestClose(sessionChannel);

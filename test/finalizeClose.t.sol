@@ -51,7 +51,7 @@ contract FinalizeCloseTest is Refunds {
         escrow.finalizeClose(dollarChannel);
     }
 
-    /// Failure 27: what runs out is a whole delay after the request, so nothing added since was ever behind it.
+    /// Loss 27: what runs out is a whole delay after the request, so nothing added since was ever behind it.
     function test_RevertGiven_ReopenedAfterFinalized() external {
         fund(dollarChannel, 0, 1);
         prepare(dollarChannel);
@@ -63,7 +63,7 @@ contract FinalizeCloseTest is Refunds {
         assertEq(closeAt, vm.getBlockTimestamp() + EXIT_DELAY);
     }
 
-    /// Failure 9: an outsider's dust on the account neither stops nor moves the clock.
+    /// Loss 9: an outsider's dust on the account neither stops nor moves the clock.
     function testFuzz_WhenExitDelayRan(bool native, uint256 reserved, uint256 redeemed, uint256 late, address caller)
         external
     {
@@ -85,7 +85,7 @@ contract FinalizeCloseTest is Refunds {
         assertEq(balanceOf(purseOf(channel)), 1);
     }
 
-    /// Failure 2: the counter survives the end, so what was redeemed stays redeemed.
+    /// Loss 2: the counter survives the end, so what was redeemed stays redeemed.
     function test_GivenVoucherUnredeemed() external {
         fund(dollarChannel, 0, 100);
         bytes memory signature = sign(dollarChannel, 60);
@@ -98,7 +98,7 @@ contract FinalizeCloseTest is Refunds {
         assertEq(escrow.redeem(dollarChannel, 60, signature), 60);
     }
 
-    /// Failure 1: a payer that re-enters from its refund can't put a new clock before the end of the old one in the log,
+    /// Loss 1: a payer that re-enters from its refund can't put a new clock before the end of the old one in the log,
     /// where a payee that replays events would overlook it.
     function test_WhenPayerReopensFromRefund() external {
         ReopeningPayer reopening = new ReopeningPayer(escrow);

@@ -80,7 +80,7 @@ contract IdentityTest is Base {
 
     /* DIGEST */
 
-    /// Failure 3
+    /// Loss 3
     function testFuzz_WhenVoucherIsHashed(Channel calldata channel, uint128 amount) external view {
         assertEq(escrow.voucherDigest(escrow.channelId(channel), amount), digestOf(channel, amount));
     }
@@ -106,7 +106,7 @@ contract IdentityTest is Base {
 
     /* CHAINS AND DEPLOYMENTS */
 
-    /// Failure 2 and rule 9: when the chain splits, a voucher is good on the side it was signed for, and on the other
+    /// Loss 2 and rule 9: when the chain splits, a voucher is good on the side it was signed for, and on the other
     /// side everyone still gets out of the same channel.
     function testFuzz_WhenChainForks(uint64 chainId) external {
         chainId = uint64(bound(chainId, 1, type(uint64).max));
@@ -135,7 +135,7 @@ contract IdentityTest is Base {
         assertEq(dollar.balanceOf(payer), 80);
     }
 
-    /// Failures 2 and 3: two escrows on one chain, one voucher.
+    /// Losses 2 and 3: two escrows on one chain, one voucher.
     function test_WhenAnotherEscrow() external {
         fund(dollarChannel, 50, 0);
         bytes memory signature = sign(dollarChannel, 5);

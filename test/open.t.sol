@@ -35,7 +35,7 @@ contract OpenTest is Base {
         escrow.open(dollarChannel, amount);
     }
 
-    /// Failure 9: no sum reaches the clock beside the reservation.
+    /// Loss 9: no sum reaches the clock beside the reservation.
     function testFuzz_RevertGiven_ReservationAndAmountAbove104Bits(uint256 reserved, uint256 amount) external {
         reserved = bound(reserved, 1, AMOUNT_MAX);
         amount = bound(amount, AMOUNT_MAX - reserved + 1, AMOUNT_MAX);
@@ -44,7 +44,7 @@ contract OpenTest is Base {
         escrow.open(dollarChannel, amount);
     }
 
-    /// Failure 27: nothing is added to a reservation that is about to leave, not even when the clock has run.
+    /// Loss 27: nothing is added to a reservation that is about to leave, not even when the clock has run.
     function testFuzz_RevertGiven_CloseRequested(uint256 elapsed) external {
         open(payer, etherChannel, 1);
         uint256 closeAt = requestClose(etherChannel);
@@ -103,7 +103,7 @@ contract OpenTest is Base {
         assertChannel(channel, 0, first + second, 0);
     }
 
-    /// Failure 2: reopening a channel keeps its counter, so that its old vouchers stay spent.
+    /// Loss 2: reopening a channel keeps its counter, so that its old vouchers stay spent.
     function testFuzz_GivenChannelClosed(bool native, uint256 redeemed, uint256 amount) external {
         redeemed = bound(redeemed, 1, AMOUNT_MAX - 1);
         amount = bound(amount, 1, AMOUNT_MAX);

@@ -68,7 +68,7 @@ contract OpenWithAuthorizationTest is Authorizations {
         assertChannel(signed, 0, 5, 0);
     }
 
-    /// Failure 27: nothing enters a reservation that is about to leave, and the authorization is not used up.
+    /// Loss 27: nothing enters a reservation that is about to leave, and the authorization is not used up.
     function testFuzz_RevertGiven_CloseRequested(uint256 elapsed) external {
         open(payer, channelIn(address(dollar)), 1);
         uint256 closeAt = requestClose(channelIn(address(dollar)));

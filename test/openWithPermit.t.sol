@@ -53,7 +53,7 @@ contract OpenWithPermitTest is Permits {
         assertTrue(done);
     }
 
-    /// Failure 9: no sum reaches the clock beside the reservation.
+    /// Loss 9: no sum reaches the clock beside the reservation.
     function testFuzz_RevertGiven_ReservationAndAmountAbove104Bits(uint256 reserved, uint256 amount) external {
         reserved = bound(reserved, 1, AMOUNT_MAX);
         amount = bound(amount, AMOUNT_MAX - reserved + 1, AMOUNT_MAX);
@@ -64,7 +64,7 @@ contract OpenWithPermitTest is Permits {
         escrow.openWithPermit(dollarChannel, amount, permit);
     }
 
-    /// Failure 27: nothing is added to a reservation that is about to leave, and the permit is not used up.
+    /// Loss 27: nothing is added to a reservation that is about to leave, and the permit is not used up.
     function testFuzz_RevertGiven_CloseRequested(uint256 elapsed) external {
         open(payer, dollarChannel, 1);
         uint256 closeAt = requestClose(dollarChannel);
@@ -89,7 +89,7 @@ contract OpenWithPermitTest is Permits {
         assertChannel(dollarChannel, 0, 15, 0);
     }
 
-    /// Failure 2: what was redeemed stays redeemed, however the channel is funded again.
+    /// Loss 2: what was redeemed stays redeemed, however the channel is funded again.
     function test_GivenChannelClosed() external {
         open(payer, dollarChannel, 10);
         bytes memory signature = sign(dollarChannel, 6);

@@ -12,7 +12,7 @@ contract RedeemTest is Base {
 
     /* SIGNATURES */
 
-    /// Failure 5: whose key it is decides, not whose name is beside it.
+    /// Loss 5: whose key it is decides, not whose name is beside it.
     function testFuzz_RevertWhen_SignerAnother(uint256 key, uint256 amount) external {
         key = bound(key, 1, CURVE_ORDER - 1);
         vm.assume(vm.addr(key) != payer);
@@ -22,7 +22,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, uint128(amount), signAs(key, dollarChannel, amount));
     }
 
-    /// Failure 5: a payer's own key is worth nothing on a channel that names its session key, and the reverse.
+    /// Loss 5: a payer's own key is worth nothing on a channel that names its session key, and the reverse.
     function test_RevertWhen_PayerSignsForSession() external {
         fund(sessionChannel, 10, 10);
         fund(dollarChannel, 10, 10);
@@ -32,7 +32,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, signAs(keyOf(session), dollarChannel, 5));
     }
 
-    /// Failure 5: a channel that names no signer is not signed by whoever recovers to zero.
+    /// Loss 5: a channel that names no signer is not signed by whoever recovers to zero.
     function test_RevertWhen_AuthorizedSignerZero() external {
         dollarChannel.authorizedSigner = address(0);
         expectInvalidSignature(dollarChannel, 5);
@@ -41,7 +41,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, new bytes(64));
     }
 
-    /// Failure 10
+    /// Loss 10
     function testFuzz_RevertWhen_HighS(uint256 amount) external {
         amount = bound(amount, 1, AMOUNT_MAX);
         fund(dollarChannel, amount, 0);
@@ -55,7 +55,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, uint128(amount), malleated);
     }
 
-    /// Failure 10: in the compact form a high s would need the bit that holds the parity.
+    /// Loss 10: in the compact form a high s would need the bit that holds the parity.
     function testFuzz_RevertWhen_CompactAboveHalfOrder(uint256 s, bool odd) external {
         s = bound(s, Vouchers.LOW_S_MAX + 1, type(uint256).max >> 1);
         fund(dollarChannel, 5, 0);
@@ -64,7 +64,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, abi.encodePacked(r, s | (odd ? 1 << 255 : 0)));
     }
 
-    /// Failure 10
+    /// Loss 10
     function testFuzz_RevertWhen_VNeither27Nor28(uint8 v) external {
         vm.assume(v != 27 && v != 28);
         fund(dollarChannel, 5, 0);
@@ -73,7 +73,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, abi.encodePacked(r, s, v));
     }
 
-    /// Failure 10: every length but 64 and 65, the empty signature included.
+    /// Loss 10: every length but 64 and 65, the empty signature included.
     function testFuzz_RevertWhen_LengthNeither64Nor65(uint8 length) external {
         vm.assume(length != 64 && length != 65);
         fund(dollarChannel, 5, 0);
@@ -86,7 +86,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, signature);
     }
 
-    /// Failure 10
+    /// Loss 10
     function test_RevertWhen_SignatureZero() external {
         fund(dollarChannel, 5, 0);
         expectInvalidSignature(dollarChannel, 5);
@@ -95,7 +95,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, new bytes(64));
     }
 
-    /// Failure 10: one flipped bit anywhere.
+    /// Loss 10: one flipped bit anywhere.
     function testFuzz_RevertWhen_AnyBitFlipped(uint256 bit) external {
         bit = bound(bit, 0, 65 * 8 - 1);
         fund(dollarChannel, 5, 0);
@@ -105,7 +105,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, signature);
     }
 
-    /// Failure 12: the signature counts at low amounts as well, also where nothing is left to pay.
+    /// Loss 12: the signature counts at low amounts as well, also where nothing is left to pay.
     function test_RevertWhen_SignatureBadAndAmountStale() external {
         fund(dollarChannel, 5, 0);
         escrow.redeem(dollarChannel, 5, sign(dollarChannel, 5));
@@ -113,7 +113,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 0, new bytes(65));
     }
 
-    /// Failure 2: a voucher is good for one channel: any other term gives another.
+    /// Loss 2: a voucher is good for one channel: any other term gives another.
     function test_RevertWhen_VoucherOfAnotherChannel() external {
         bytes memory signature = sign(dollarChannel, 5);
         Channel[4] memory others = [dollarChannel, dollarChannel, dollarChannel, dollarChannel];
@@ -128,7 +128,7 @@ contract RedeemTest is Base {
         }
     }
 
-    /// Failure 5: one key that signs for two payers spends from each only what it signed for each.
+    /// Loss 5: one key that signs for two payers spends from each only what it signed for each.
     function test_RevertWhen_VoucherOfAnotherPayerOfSameKey() external {
         Channel memory theirs = sessionChannel;
         theirs.payer = outsider;
@@ -149,7 +149,7 @@ contract RedeemTest is Base {
         expectNothingToRedeem(dollarChannel, 0, 0);
     }
 
-    /// Failure 11: same, lower, equal: a voucher at or below the counter pays nothing.
+    /// Loss 11: same, lower, equal: a voucher at or below the counter pays nothing.
     function testFuzz_RevertWhen_AmountAtOrBelowRedeemed(uint256 redeemed, uint256 amount) external {
         redeemed = bound(redeemed, 1, AMOUNT_MAX);
         amount = bound(amount, 0, redeemed);
@@ -163,7 +163,7 @@ contract RedeemTest is Base {
         expectNothingToRedeem(dollarChannel, 0, amount);
     }
 
-    /// Failure 34: a channel that has counted to the end is spent, whatever more is promised.
+    /// Loss 34: a channel that has counted to the end is spent, whatever more is promised.
     function testFuzz_RevertGiven_RedeemedAtMaximum(uint128 amount) external {
         fund(dollarChannel, 0, AMOUNT_MAX);
         escrow.redeem(dollarChannel, type(uint128).max, sign(dollarChannel, type(uint128).max));
@@ -171,7 +171,7 @@ contract RedeemTest is Base {
         expectNothingToRedeem(dollarChannel, AMOUNT_MAX, amount);
     }
 
-    /// Rule 5 and failure 6: whatever is promised, reserved and held, the reservation pays first, the account second, and
+    /// Rule 5 and loss 6: whatever is promised, reserved and held, the reservation pays first, the account second, and
     /// what neither can pay stays owed. Anyone may call.
     function testFuzz_WhenVoucherGood(
         bool native,
@@ -205,7 +205,7 @@ contract RedeemTest is Base {
         assertEq(held(channel.token), reserved + balance - paid);
     }
 
-    /// Failure 6: short, partial, topped up, the rest; the same voucher throughout.
+    /// Loss 6: short, partial, topped up, the rest; the same voucher throughout.
     function testFuzz_GivenBalanceShort(uint256 amount, uint256 first, uint256 second) external {
         amount = bound(amount, 3, AMOUNT_MAX);
         first = bound(first, 1, amount - 2);
@@ -222,7 +222,7 @@ contract RedeemTest is Base {
         assertEq(dollar.balanceOf(payee), amount);
     }
 
-    /// Failure 11: out of order, repeated, interleaved: what is paid is the highest amount shown.
+    /// Loss 11: out of order, repeated, interleaved: what is paid is the highest amount shown.
     function testFuzz_WhenVouchersOutOfOrder(uint128[8] memory amounts) external {
         fund(dollarChannel, AMOUNT_MAX, 0);
         uint256 highest;
@@ -238,7 +238,7 @@ contract RedeemTest is Base {
         assertEq(dollar.balanceOf(payee), highest);
     }
 
-    /// Failure 10: the same promise in its other encoding is the same promise.
+    /// Loss 10: the same promise in its other encoding is the same promise.
     function test_RevertWhen_OtherEncodingRedeemed() external {
         fund(dollarChannel, 20, 0);
         bytes memory signature = sign(dollarChannel, 5);
@@ -247,7 +247,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, compact(signature));
     }
 
-    /// Failure 34: an amount beyond 104 bits is clamped and never spills into the reservation or the clock.
+    /// Loss 34: an amount beyond 104 bits is clamped and never spills into the reservation or the clock.
     function testFuzz_WhenAmountAbove104Bits(uint128 amount, uint256 redeemed, uint256 more) external {
         amount = uint128(bound(amount, AMOUNT_MAX + 1, type(uint128).max));
         redeemed = bound(redeemed, 1, AMOUNT_MAX - 2);
@@ -267,7 +267,7 @@ contract RedeemTest is Base {
 
     /* OTHERS */
 
-    /// Failure 4: a payer that pays itself moves its account's money and no reservation.
+    /// Loss 4: a payer that pays itself moves its account's money and no reservation.
     function testFuzz_GivenPayeeIsPayer(uint128 amount) external {
         amount = uint128(bound(amount, 1, type(uint128).max));
         fund(dollarChannel, 50, 100);
@@ -278,7 +278,7 @@ contract RedeemTest is Base {
         assertEq(escrow.redeem(dollarChannel, 100, sign(dollarChannel, 100)), 100);
     }
 
-    /// Failure 4: so does one that pays a second self.
+    /// Loss 4: so does one that pays a second self.
     function test_GivenPayeeIsSybil() external {
         fund(dollarChannel, 50, 100);
         Channel memory sybil = dollarChannel;
@@ -288,7 +288,7 @@ contract RedeemTest is Base {
         assertEq(escrow.redeem(dollarChannel, 100, sign(dollarChannel, 100)), 100);
     }
 
-    /// Failure 5: once served against a reservation, nothing the payer does voids the voucher.
+    /// Loss 5: once served against a reservation, nothing the payer does voids the voucher.
     function test_GivenPayerDidAllItCan() external {
         fund(dollarChannel, 50, 100);
         bytes memory signature = sign(dollarChannel, 100);
@@ -303,7 +303,7 @@ contract RedeemTest is Base {
         assertEq(escrow.redeem(dollarChannel, 100, signature), 100);
     }
 
-    /// Failure 2: closed and reopened in the same block, or later, an old voucher pays nothing.
+    /// Loss 2: closed and reopened in the same block, or later, an old voucher pays nothing.
     function testFuzz_RevertGiven_ChannelReopened(uint256 elapsed) external {
         bytes memory signature = sign(dollarChannel, 60);
         fund(dollarChannel, 0, 100);
@@ -315,7 +315,7 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 60, signature);
     }
 
-    /// Failure 7: a payee that refuses its money loses nothing, and can have it elsewhere.
+    /// Loss 7: a payee that refuses its money loses nothing, and can have it elsewhere.
     function test_RevertWhen_PayeeRefuses() external {
         OddReceiver odd = new OddReceiver();
         etherChannel.payee = address(odd);

@@ -78,7 +78,7 @@ contract RedeemBatchTest is Base {
 
     /* SKIPPED */
 
-    /// Failures 11 and 16: a stale row is skipped, and alone it reverts.
+    /// Losses 11 and 16: a stale row is skipped, and alone it reverts.
     function testFuzz_WhenRowStale(uint256 redeemed, uint256 stale) external {
         redeemed = bound(redeemed, 1, AMOUNT_MAX);
         stale = bound(stale, 0, redeemed);
@@ -88,7 +88,7 @@ contract RedeemBatchTest is Base {
         expectSkipped(row(dollarChannel, stale));
     }
 
-    /// Failure 16
+    /// Loss 16
     function test_WhenRowHasNoMoney() external {
         expectSkipped(row(dollarChannel, 5));
     }
@@ -98,7 +98,7 @@ contract RedeemBatchTest is Base {
         expectSkipped(row(dollarChannel, 0));
     }
 
-    /// Failures 5 and 16
+    /// Losses 5 and 16
     function testFuzz_WhenRowSignedByAnother(uint256 key, uint256 amount) external {
         key = bound(key, 1, CURVE_ORDER - 1);
         vm.assume(vm.addr(key) != payer);
@@ -107,7 +107,7 @@ contract RedeemBatchTest is Base {
         expectSkipped(rowWith(dollarChannel, amount, signAs(key, dollarChannel, amount)));
     }
 
-    /// Failure 10
+    /// Loss 10
     function testFuzz_WhenRowSignatureHighS(uint256 amount) external {
         amount = bound(amount, 1, AMOUNT_MAX);
         fund(dollarChannel, amount, 0);
@@ -118,7 +118,7 @@ contract RedeemBatchTest is Base {
         expectSkipped(bytes.concat(terms(dollarChannel, 0, amount), signature));
     }
 
-    /// Failure 10: one flipped bit anywhere after the flags.
+    /// Loss 10: one flipped bit anywhere after the flags.
     function testFuzz_WhenAnyBitOfRowFlipped(uint256 bit, uint256 which) external {
         Channel memory channel = channels[bound(which, 0, 4)];
         fund(channel, 5, 0);
@@ -128,7 +128,7 @@ contract RedeemBatchTest is Base {
         expectSkipped(flipped);
     }
 
-    /// Failure 5: a row whose signer is the zero address is signed by nobody.
+    /// Loss 5: a row whose signer is the zero address is signed by nobody.
     function test_WhenRowSignerZero() external {
         Channel memory channel = dollarChannel;
         channel.authorizedSigner = address(0);
@@ -153,7 +153,7 @@ contract RedeemBatchTest is Base {
         expectSkipped(bytes.concat(terms(channel, 0, 5), new bytes(64)));
     }
 
-    /// Failure 2: what was signed for one payee or token pays no other.
+    /// Loss 2: what was signed for one payee or token pays no other.
     function test_WhenRowOfAnotherPayeeOrToken() external {
         fund(dollarChannel, 5, 5);
         fund(etherChannel, 5, 5);
@@ -184,7 +184,7 @@ contract RedeemBatchTest is Base {
         }
     }
 
-    /// Rule 5 and failure 6: one short row pays what there is and hurts nobody.
+    /// Rule 5 and loss 6: one short row pays what there is and hurts nobody.
     function test_WhenRowShort() external {
         fund(channels[0], 3, 0);
         fund(channels[3], 100, 0);
@@ -198,7 +198,7 @@ contract RedeemBatchTest is Base {
         assertEq(escrow.redeemBatch(payee, address(dollar), rows), 7);
     }
 
-    /// Failure 11: the same row twice, or a lower one after a higher, pays once.
+    /// Loss 11: the same row twice, or a lower one after a higher, pays once.
     function testFuzz_WhenChannelTwice(uint256 first, uint256 second, uint256 balance) external {
         first = bound(first, 1, AMOUNT_MAX);
         second = bound(second, 0, AMOUNT_MAX);
@@ -226,7 +226,7 @@ contract RedeemBatchTest is Base {
         assertChannel(dollarChannel, 4, 6, closeAt);
     }
 
-    /// Failure 7: a batch to a payee that refuses its money moves nothing.
+    /// Loss 7: a batch to a payee that refuses its money moves nothing.
     function test_RevertWhen_PayeeRefuses() external {
         OddReceiver odd = new OddReceiver();
         odd.setConduct(OddReceiver.Conduct.Reverts);
@@ -237,7 +237,7 @@ contract RedeemBatchTest is Base {
         assertChannel(etherChannel, 0, 10, 0);
     }
 
-    /// Rule 10 and failure 16: any mixture of good, stale, bad, short and repeated rows pays exactly the sum of what the
+    /// Rule 10 and loss 16: any mixture of good, stale, bad, short and repeated rows pays exactly the sum of what the
     /// rows would pay one by one, and its entries replay to the state.
     function testFuzz_WhenRowsMixed(uint256 seed) external {
         for (uint256 i; i < channels.length; ++i) {

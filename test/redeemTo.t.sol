@@ -73,7 +73,7 @@ contract RedeemToTest is Base {
         assertEq(holdings(payee, channel.token), 0);
     }
 
-    /// Failure 7: a payee on a token's list has its money sent elsewhere.
+    /// Loss 7: a payee on a token's list has its money sent elsewhere.
     function test_GivenPayeeBlocked() external {
         BlocklistDollar odd = new BlocklistDollar();
         dollarChannel.token = address(odd);

@@ -8,7 +8,7 @@ import {SplitBase} from "./SplitBase.t.sol";
 import {Reentrant} from "./receivers/Reentrant.sol";
 import {HookDollar} from "./tokens/HookDollar.sol";
 
-/// @dev Failure 1: payer, payee and member of a split in one, which from inside every transfer and every permit calls every
+/// @dev Loss 1: payer, payee and member of a split in one, which from inside every transfer and every permit calls every
 /// function. Whatever succeeds, it ends no richer than it began, the ledger is covered, and its victims' money is where it
 /// was. It has a key and code (EIP-7702), so that it signs what it calls back from.
 contract ReentrancyTest is SplitBase {

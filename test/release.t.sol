@@ -162,7 +162,7 @@ contract ReleaseTest is SplitBase {
 
     /* MEMBERS THAT DON'T TAKE IT */
 
-    /// Failure 7: whatever a member's receiving side does, it waits alone, and can have its part elsewhere.
+    /// Loss 7: whatever a member's receiving side does, it waits alone, and can have its part elsewhere.
     function test_RevertWhen_MemberRefuses() external {
         OddReceiver.Conduct[3] memory conducts =
             [OddReceiver.Conduct.Reverts, OddReceiver.Conduct.RevertsWithBomb, OddReceiver.Conduct.BurnsGas];
@@ -179,7 +179,7 @@ contract ReleaseTest is SplitBase {
         }
     }
 
-    /// Failure 7: 64 kB of answer are not read.
+    /// Loss 7: 64 kB of answer are not read.
     function test_WhenMemberReturnsBomb() external {
         OddReceiver odd = new OddReceiver();
         odd.setConduct(OddReceiver.Conduct.ReturnsBomb);
@@ -189,7 +189,7 @@ contract ReleaseTest is SplitBase {
         assertEq(address(odd).balance, 100);
     }
 
-    /// Failure 7: a member with a plain key that lets code run in its name (EIP-7702) and refuses.
+    /// Loss 7: a member with a plain key that lets code run in its name (EIP-7702) and refuses.
     function test_RevertWhen_MemberDelegatesToRefuser() external {
         OddReceiver refuser = new OddReceiver();
         refuser.setConduct(OddReceiver.Conduct.Reverts);
@@ -205,7 +205,7 @@ contract ReleaseTest is SplitBase {
         assertEq(address(band).balance, 0);
     }
 
-    /// Failure 7: a member on a token's list.
+    /// Loss 7: a member on a token's list.
     function test_RevertWhen_MemberBlocked() external {
         BlocklistDollar odd = new BlocklistDollar();
         odd.mint(address(band), 100);
@@ -274,7 +274,7 @@ contract ReleaseTest is SplitBase {
 
     /* RE-ENTRANCY */
 
-    /// Failure 1: from inside a transfer whose balance has not moved yet, the other members' parts look larger. The control
+    /// Loss 1: from inside a transfer whose balance has not moved yet, the other members' parts look larger. The control
     /// is the same code with its lock read from where it never is: there the accomplice is paid what is a third member's.
     function test_RevertWhen_ReleasedFromTransfer() external {
         (IRevenueSplit split_, Reentrant thief, HookDollar hooked) = arrangeTheft();

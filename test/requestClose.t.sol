@@ -5,7 +5,7 @@ import {Channel, IEscrow} from "../contracts/IEscrow.sol";
 import {Base} from "./Base.t.sol";
 
 contract RequestCloseTest is Base {
-    /// Failure 9: nobody but the payer starts a clock, the session key and the payee included.
+    /// Loss 9: nobody but the payer starts a clock, the session key and the payee included.
     function testFuzz_RevertWhen_CallerNotPayer(address caller) external {
         vm.assume(caller != payer);
         open(payer, sessionChannel, 10);
@@ -14,7 +14,7 @@ contract RequestCloseTest is Base {
         escrow.requestClose(sessionChannel);
     }
 
-    /// Failure 9: no clock is armed in advance, not even on a channel with an account behind it.
+    /// Loss 9: no clock is armed in advance, not even on a channel with an account behind it.
     function test_RevertGiven_NothingReserved() external {
         fund(dollarChannel, 10, 0);
         vm.prank(payer);
@@ -30,7 +30,7 @@ contract RequestCloseTest is Base {
         escrow.requestClose(dollarChannel);
     }
 
-    /// Failure 9: a repeated request does not move the clock.
+    /// Loss 9: a repeated request does not move the clock.
     function testFuzz_RevertGiven_CloseRequested(uint256 elapsed) external {
         open(payer, dollarChannel, 10);
         uint256 closeAt = requestClose(dollarChannel);
@@ -57,7 +57,7 @@ contract RequestCloseTest is Base {
         assertChannel(channel, 0, reserved, timestamp + exitDelay);
     }
 
-    /// Failure 5: vouchers redeem throughout, before the clock has run and after.
+    /// Loss 5: vouchers redeem throughout, before the clock has run and after.
     function testFuzz_GivenCloseRequested(uint256 elapsed, uint256 amount) external {
         amount = bound(amount, 1, 100);
         open(payer, dollarChannel, 100);

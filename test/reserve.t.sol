@@ -53,7 +53,7 @@ contract ReserveTest is Base {
         escrow.reserve(dollarChannel, amount);
     }
 
-    /// Failure 27
+    /// Loss 27
     function testFuzz_RevertGiven_CloseRequested(uint256 elapsed) external {
         fund(dollarChannel, 10, 1);
         uint256 closeAt = requestClose(dollarChannel);
@@ -63,7 +63,7 @@ contract ReserveTest is Base {
         escrow.reserve(dollarChannel, 1);
     }
 
-    /// Failure 5: money behind one signer never backs another signer's channel.
+    /// Loss 5: money behind one signer never backs another signer's channel.
     function test_RevertGiven_MoneyBehindAnotherSigner() external {
         fund(dollarChannel, 10, 0);
         vm.prank(payer);

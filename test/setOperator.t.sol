@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {Channel, IEscrow} from "../contracts/IEscrow.sol";
 import {Base} from "./Base.t.sol";
 
-/// @dev Failure 35: what a payee's hot key may do, and above all what it may not.
+/// @dev Loss 35: what a payee's hot key may do, and above all what it may not.
 contract SetOperatorTest is Base {
     address private operator;
 
@@ -136,7 +136,7 @@ contract SetOperatorTest is Base {
 
     /* WHAT IT MAY NOT */
 
-    /// Failure 35: an operator never says where money goes.
+    /// Loss 35: an operator never says where money goes.
     function test_RevertWhen_OperatorRedeemsElsewhere() external {
         fund(dollarChannel, 10, 10);
         appoint(true);
@@ -174,7 +174,7 @@ contract SetOperatorTest is Base {
         escrow.close(dollarChannel, 5, signature);
     }
 
-    /// Failure 35: a thief who closes with an old voucher, or none, gains nothing; the payee loses its guarantee, and what
+    /// Loss 35: a thief who closes with an old voucher, or none, gains nothing; the payee loses its guarantee, and what
     /// was signed stays owed and is paid by the account.
     function test_GivenOperatorStolen() external {
         fund(dollarChannel, 100, 100);

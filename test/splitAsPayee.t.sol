@@ -55,7 +55,7 @@ contract SplitAsPayeeTest is SplitBase {
         assertDealtOut(channel.token, amount);
     }
 
-    /// Failure 35: nobody but the split is the payee, and a split never says where a redemption goes.
+    /// Loss 35: nobody but the split is the payee, and a split never says where a redemption goes.
     function testFuzz_RevertWhen_RedeemedElsewhere(uint256 which) external {
         address[5] memory callers = [operator, receiptKey, players[0], players[1], players[2]];
         address caller = callers[bound(which, 0, 4)];

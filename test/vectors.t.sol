@@ -23,7 +23,7 @@ contract VectorsTest is Base {
         dollarCode = address(new SilentDollar()).code;
     }
 
-    /// Failure 3: the digest is what everyone else computes.
+    /// Loss 3: the digest is what everyone else computes.
     function test_WhenVoucherIsHashed() external {
         uint256 count;
         for (string memory path = caseAt(0); vm.keyExistsJson(vouchers, path); path = caseAt(++count)) {
@@ -57,7 +57,7 @@ contract VectorsTest is Base {
         }
     }
 
-    /// Failure 3: no field is left out of the digest.
+    /// Loss 3: no field is left out of the digest.
     function test_WhenAnyFieldChanges() external {
         string memory path = caseAt(9);
         Channel memory channel = readVoucherTerms(path);
@@ -108,7 +108,7 @@ contract VectorsTest is Base {
         assertEq(count, 8);
     }
 
-    /// Failure 3: what a payer signs to withdraw is what everyone else computes, and it pays.
+    /// Loss 3: what a payer signs to withdraw is what everyone else computes, and it pays.
     function test_WhenWithdrawalIsRelayed() external {
         uint256 count;
         for (string memory path = caseAt(0); vm.keyExistsJson(withdrawals, path); path = caseAt(++count)) {

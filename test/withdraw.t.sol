@@ -53,7 +53,7 @@ contract WithdrawTest is Base {
         escrow.withdraw(purseOf(dollarChannel), 1, payer);
     }
 
-    /// Failure 7: a refused withdrawal moves nothing, and another recipient takes it.
+    /// Loss 7: a refused withdrawal moves nothing, and another recipient takes it.
     function test_RevertWhen_RecipientRefuses() external {
         OddReceiver odd = new OddReceiver();
         odd.setConduct(OddReceiver.Conduct.Reverts);

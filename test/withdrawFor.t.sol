@@ -121,7 +121,7 @@ contract WithdrawForTest is Base {
         escrow.withdrawFor(purse(), 5, bank, deadline, abi.encodePacked(r, s, v));
     }
 
-    /// Failure 5: an account of the zero address is not signed for by whoever recovers to zero.
+    /// Loss 5: an account of the zero address is not signed for by whoever recovers to zero.
     function test_RevertWhen_PayerZero() external {
         Purse memory nobodys = Purse(address(0), session, address(dollar));
         expectInvalidSignature(nobodys, 5, bank, 0);
@@ -162,7 +162,7 @@ contract WithdrawForTest is Base {
         assertEq(dollar.balanceOf(bank), 5);
     }
 
-    /// Failure 10
+    /// Loss 10
     function testFuzz_RevertWhen_HighS(uint256 amount) external {
         amount = bound(amount, 1, AMOUNT_MAX);
         fund(sessionChannel, amount, 0);
@@ -177,7 +177,7 @@ contract WithdrawForTest is Base {
         );
     }
 
-    /// Failure 10: every length but 64 and 65, the empty signature included.
+    /// Loss 10: every length but 64 and 65, the empty signature included.
     function testFuzz_RevertWhen_LengthNeither64Nor65(uint8 length) external {
         vm.assume(length != 64 && length != 65);
         fund(sessionChannel, 5, 0);
@@ -190,7 +190,7 @@ contract WithdrawForTest is Base {
         escrow.withdrawFor(purse(), 5, bank, deadline, signature);
     }
 
-    /// Failure 10: one flipped bit anywhere.
+    /// Loss 10: one flipped bit anywhere.
     function testFuzz_RevertWhen_AnyBitFlipped(uint256 bit) external {
         bit = bound(bit, 0, 65 * 8 - 1);
         fund(sessionChannel, 5, 0);
@@ -202,7 +202,7 @@ contract WithdrawForTest is Base {
 
     /* REPLAY */
 
-    /// Failure 30: once, in either encoding.
+    /// Loss 30: once, in either encoding.
     function test_RevertWhen_Replayed() external {
         fund(sessionChannel, 100, 0);
         bytes memory signature = signWithdrawal(purse(), 5, bank, 0, deadline);
@@ -214,7 +214,7 @@ contract WithdrawForTest is Base {
         assertEq(balanceOf(purse()), 95);
     }
 
-    /// Failure 30: nor after the account was emptied and filled again, by whichever function.
+    /// Loss 30: nor after the account was emptied and filled again, by whichever function.
     function test_RevertGiven_AccountEmptiedAndFilled() external {
         fund(sessionChannel, 5, 0);
         bytes memory signature = signWithdrawal(purse(), 5, bank, 0, deadline);
@@ -242,7 +242,7 @@ contract WithdrawForTest is Base {
         assertEq(balanceOf(purse()), 88);
     }
 
-    /// Failure 3: signed for one chain, one escrow.
+    /// Loss 3: signed for one chain, one escrow.
     function test_RevertWhen_AnotherChainOrEscrow() external {
         fund(sessionChannel, 10, 0);
         bytes memory signature = signWithdrawal(purse(), 5, bank, 0, deadline);
@@ -270,7 +270,7 @@ contract WithdrawForTest is Base {
 
     /* TRANSFERS */
 
-    /// Failure 7: a refused withdrawal moves nothing and uses no nonce, so it may be sent again.
+    /// Loss 7: a refused withdrawal moves nothing and uses no nonce, so it may be sent again.
     function test_RevertWhen_RecipientRefuses() external {
         OddReceiver odd = new OddReceiver();
         odd.setConduct(OddReceiver.Conduct.Reverts);
@@ -326,7 +326,7 @@ contract WithdrawForTest is Base {
 
     /* DIGEST */
 
-    /// Failure 3
+    /// Loss 3
     function testFuzz_WhenDigestIsRead(Purse calldata account, uint256 amount, address to, uint256 nonce, uint256 until)
         external
         view

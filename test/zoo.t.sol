@@ -91,7 +91,7 @@ contract ZooTest is SplitBase {
         check(Row(address(new SilentDollar()), "", CALM, "++++-- +++ ++++++ ++ ++"));
     }
 
-    /// Failure 26: it swallows permits and authorizations without a word.
+    /// Loss 26: it swallows permits and authorizations without a word.
     function test_WhenSwallowsUnknownCalls() external {
         check(Row(address(new FallbackDollar()), "", CALM, "++++-- +++ ++++++ ++ ++"));
     }
