@@ -5,11 +5,65 @@ use crate::failure::{Code, Failure};
 use crate::progress::waiting;
 use crate::purse::{Allowed, Purse};
 use farthing::chain::ChainError;
-use farthing::core::wire::ProblemType;
-use farthing::core::{Address, B256, Token};
+use farthing::core::wire::{ProblemType, RelayOrder};
+use farthing::core::{Address, Amount, B256, Timestamp, Token};
 use farthing::escrow::{Escrow, EscrowError};
-use farthing::payer::{OrderError, Payer, Relayed, Wish};
+use farthing::payer::{OpenOrder, OrderError, Payer, PayerStore, Relayed, Wish};
 use serde::Serialize;
+
+/// An order that was signed and can still be carried out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pending {
+    /// `deposit`, `open` or `withdrawal`.
+    kind: &'static str,
+    amount: Amount,
+    site: String,
+    until: Timestamp,
+}
+
+/// The orders of a wallet in a token that can still be carried out.
+pub(crate) async fn pending(
+    store: &PayerStore,
+    escrow: &Escrow,
+    payer: Address,
+    token: &Token,
+) -> Result<Vec<Pending>, Failure> {
+    let open = store.open_orders().await?;
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (deployment, now) = (escrow.deployment(), escrow.chain().time().await?);
+    let of_this_wallet = open.into_iter().filter(|open| {
+        let order = &open.request.order;
+        let is_ours = order.payer() == payer && order.token() == token.address;
+        is_ours && open.request.deployment == deployment && order.expires() > now
+    });
+    Ok(of_this_wallet.map(Pending::from).collect())
+}
+
+impl From<OpenOrder> for Pending {
+    fn from(open: OpenOrder) -> Self {
+        let order = open.request.order;
+        let kind = match order {
+            RelayOrder::Deposit { .. } => "deposit",
+            RelayOrder::Open { .. } => "open",
+            RelayOrder::Withdrawal { .. } => "withdrawal",
+        };
+        Self { kind, amount: order.amount(), site: open.site, until: order.expires() }
+    }
+}
+
+impl Pending {
+    /// In two lines, neither of which is long.
+    pub(crate) fn lines(&self, token: &Token) -> [String; 2] {
+        let (kind, amount, site, until) = (self.kind, token.format(self.amount), &self.site, self.until);
+        [format!("a relayed {kind} of {amount}, signed for {site},"), format!("may still be carried out until {until}")]
+    }
+
+    pub(crate) fn is_deposit(&self) -> bool {
+        self.kind == "deposit"
+    }
+}
 
 /// Who sent what was signed here.
 #[derive(Debug, Serialize)]

@@ -4,6 +4,7 @@ use crate::amounts::coin;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{render, short, short_address, table};
+use crate::relaying::{Pending, pending};
 use alloy::eips::BlockNumberOrTag::Latest;
 use clap::Args;
 use farthing::core::{Address, Amount, ChannelId, Timestamp, Token};
@@ -33,6 +34,8 @@ struct Shown {
     wallet: InWallet,
     account: InAccount,
     channels: Vec<ShownChannel>,
+    /// What was signed for a relay and can still be carried out.
+    orders: Vec<Pending>,
 }
 
 #[derive(Serialize)]
@@ -67,9 +70,11 @@ pub(super) async fn run(context: &Context, command: &Balance) -> Result<(), Fail
     let native = escrow.chain().balance(account.payer).await?;
     let held = token::balance_of(escrow.chain(), token.address, account.payer).await?;
     let balance = escrow.account_balance(&account).await?;
+    let store = context.payer_store().await?;
+    let orders = pending(&store, &escrow, account.payer, &token).await?;
     let mut channels = Vec::new();
     let is_here = |paid: &PaidChannel| paid.deployment == escrow.deployment() && paid.channel.account() == account;
-    for paid in context.payer_store().await?.channels().await?.into_iter().filter(is_here) {
+    for paid in store.channels().await?.into_iter().filter(is_here) {
         let funds = escrow.funds_of(&paid.channel, Latest).await?.channel;
         // An earlier life of the store has nothing more to say once nothing is reserved.
         if paid.retired && funds.reserved.is_zero() {
@@ -91,6 +96,7 @@ pub(super) async fn run(context: &Context, command: &Balance) -> Result<(), Fail
         wallet: InWallet { token: held, native },
         account: InAccount { balance },
         channels,
+        orders,
     };
     context.output.result(&shown, || shown.text())
 }
@@ -103,6 +109,9 @@ impl Shown {
             text += &format!(", {} for gas", coin().format(self.wallet.native));
         }
         text += &format!("\naccount {}\n", money(self.account.balance));
+        for order in &self.orders {
+            text += &format!("\n{}\n", order.lines(&self.token).join("\n"));
+        }
         if self.channels.is_empty() {
             return text;
         }

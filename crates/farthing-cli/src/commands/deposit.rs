@@ -83,6 +83,12 @@ pub(super) async fn run(context: &Context, command: &Deposit) -> Result<(), Fail
     // Recorded first: an account that turns out to be empty is harmless, a deposit that is forgotten is not.
     let store = context.payer_store().await?;
     store.record_deposit(escrow.deployment(), account, clock::now()).await?;
+    for order in relaying::pending(&store, &escrow, account.payer, &token).await? {
+        if order.is_deposit() {
+            let order = order.lines(&token).join(" ");
+            context.output.note(format!("note: {order}; this deposit comes on top of it"));
+        }
+    }
     let waiting = waiting("waiting for the deposit to be mined");
     let mined = escrow.deposit(&account, amount).await;
     let mined = mined.map_err(|error| relaying::with_way_around(error, &token, &this))?;

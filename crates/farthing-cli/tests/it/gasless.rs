@@ -152,6 +152,9 @@ async fn a_site_relays_only_what_its_owner_says_and_only_for_customers() {
     let other = listener(&world, "other").await;
     let ran = other.run(&["--json", "deposit", "5", "--relay", &shop.url]);
     assert!(ran.failed(9).contains("used up"), "{ran:?}");
+    let orders = other.json(&["balance"])["orders"].clone();
+    assert_eq!((&orders[0]["kind"], amount(&orders[0]["amount"])), (&json!("deposit"), 5_000_000));
+    assert!(other.run(&["balance"]).text().contains("a relayed deposit of $5.00"), "shown while it can be sent");
     // Another amount would be a second order beside one that the site could still send.
     let ran = other.run(&["--json", "deposit", "6", "--relay", &shop.url]);
     assert!(ran.failed(8).contains("$5.00 that was signed for"), "{ran:?}");
@@ -162,4 +165,24 @@ async fn a_site_relays_only_what_its_owner_says_and_only_for_customers() {
     assert_eq!((mined(&world).await, dollars_in_escrow(&world).await), (1, 5_000_000));
     assert_gasless(&world, &stranger).await;
     assert_gasless(&world, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_answers_nonsense_with_problems_and_takes_no_long_bodies() {
+    let world = World::with_escrow(None).await;
+    let creator = world.person("creator").await;
+    let shop = creator.serve(&world.creators_folder("records", CATALOG), &["--relay"]);
+    let client = reqwest::Client::new();
+    let post = |body: String| client.post(format!("{}/.well-known/farthing/relay", shop.url)).body(body).send();
+    for body in ["", "{}", "[]", "{\"type\":\"mint\"}", "\u{0}", "null"] {
+        let answer = post(body.to_owned()).await.expect("answers");
+        assert_eq!(answer.status(), 400, "{body}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let problem: Value = serde_json::from_slice(&answer.bytes().await.expect("reads")).expect("JSON");
+        assert_eq!(problem["type"], "https://paymentauth.org/problems/relay/invalid", "{problem}");
+    }
+    assert_eq!(post("x".repeat(4_097)).await.expect("answers").status(), 413);
+    let got = client.get(format!("{}/.well-known/farthing/relay", shop.url)).send().await.expect("answers");
+    assert_eq!(got.status(), 405);
+    assert_eq!(world.chain.transactions_of(creator.address).await.expect("reads"), 0);
 }
