@@ -192,26 +192,34 @@ impl Generator {
         }
     }
 
+    fn any_channel(&mut self) -> Channel {
+        *self.cast.channels.choose(&mut self.random).expect("every cast has channels")
+    }
+
+    fn any_account(&mut self) -> Account {
+        *self.cast.accounts.choose(&mut self.random).expect("every cast has accounts")
+    }
+
     /// A channel, and mostly one with money behind it.
     fn funded_channel(&mut self, model: &Model) -> Channel {
         for _ in 0..6 {
-            let channel = self.one_of(&self.cast.channels.clone());
+            let channel = self.any_channel();
             let funds = model.channel(&channel).reserved.saturating_add(model.account(&channel.account()).balance);
             if funds > 0 {
                 return channel;
             }
         }
-        self.one_of(&self.cast.channels.clone())
+        self.any_channel()
     }
 
     fn channel_where(&mut self, is_fit: impl Fn(&Channel) -> bool) -> Channel {
         let fit: Vec<_> = self.cast.channels.iter().copied().filter(is_fit).collect();
-        if fit.is_empty() || self.chance(15) { self.one_of(&self.cast.channels.clone()) } else { self.one_of(&fit) }
+        if fit.is_empty() || self.chance(15) { self.any_channel() } else { self.one_of(&fit) }
     }
 
     fn account_where(&mut self, is_fit: impl Fn(&Account) -> bool) -> Account {
         let fit: Vec<_> = self.cast.accounts.iter().copied().filter(is_fit).collect();
-        if fit.is_empty() || self.chance(15) { self.one_of(&self.cast.accounts.clone()) } else { self.one_of(&fit) }
+        if fit.is_empty() || self.chance(15) { self.any_account() } else { self.one_of(&fit) }
     }
 
     /* SIGNATURES */
@@ -258,10 +266,9 @@ impl Generator {
     fn voucher(&mut self, model: &Model, channel: &Channel, cumulative_amount: u128, form: Form) -> Signature {
         let id = ChannelId(model.id(channel));
         let digest = model.signing.voucher(id, cumulative_amount);
-        let channels = self.cast.channels.clone();
         self.signature_in(form, 85, channel.authorized_signer, digest, |this| match this.random.random_range(0..3) {
             0 => model.signing.voucher(id, cumulative_amount ^ 1),
-            1 => model.signing.voucher(ChannelId(model.id(&this.one_of(&channels))), cumulative_amount),
+            1 => model.signing.voucher(ChannelId(model.id(&this.any_channel())), cumulative_amount),
             _ => this.other_domain(model).voucher(id, cumulative_amount),
         })
     }
@@ -325,7 +332,7 @@ impl Generator {
     }
 
     fn deposit(&mut self, model: &Model) -> (Address, Action) {
-        let account = self.one_of(&self.cast.accounts.clone());
+        let account = self.any_account();
         let room = AMOUNT_MAX - model.account(&account).balance.min(AMOUNT_MAX);
         let amount = self.rarely_large(room);
         let caller = self.mostly(account.payer);
@@ -334,7 +341,7 @@ impl Generator {
     }
 
     fn open(&mut self, model: &Model) -> (Address, Action) {
-        let channel = self.one_of(&self.cast.channels.clone());
+        let channel = self.any_channel();
         let room = AMOUNT_MAX - model.channel(&channel).reserved.min(AMOUNT_MAX);
         let amount = self.rarely_large(room);
         let caller = self.mostly(channel.payer);
@@ -429,7 +436,7 @@ impl Generator {
 
     fn set_operator(&mut self) -> (Address, Action) {
         let operator = if self.chance(80) { PEOPLE.oscar } else { self.anybody() };
-        let payee = self.one_of(&self.cast.channels.clone()).payee;
+        let payee = self.any_channel().payee;
         (self.mostly(payee), Action::SetOperator { operator, is_allowed: self.chance(40) })
     }
 

@@ -1,6 +1,5 @@
 //! Why a call is refused, as the chain says it.
 
-use alloy_primitives::U256;
 use alloy_sol_types::{SolError, SolInterface};
 
 use crate::bindings::{DemoDollar, Escrow, Recovery};
@@ -106,10 +105,4 @@ pub fn describe(revert: &[u8]) -> String {
         Err(_) if revert.is_empty() => "a revert without data".to_owned(),
         Err(_) => format!("0x{}", alloy_primitives::hex::encode(revert)),
     }
-}
-
-/// An amount of the escrow as the ABI has it.
-#[must_use]
-pub fn word(amount: u128) -> U256 {
-    U256::from(amount)
 }

@@ -147,7 +147,7 @@ impl World {
     }
 
     fn transact(&mut self, transaction: TxEnv) -> Result<Answer, WorldError> {
-        let gas_limit = if transaction.gas_limit == 0 { GAS } else { transaction.gas_limit.min(GAS) };
+        let gas_limit = transaction.gas_limit.min(GAS);
         let transaction = TxEnv { gas_limit, chain_id: None, ..transaction };
         // The journal is never finalized: it is the state, and nothing is copied between transactions.
         match self.evm.transact_one(transaction).map_err(|error| WorldError::Invalid(error.to_string()))? {

@@ -2,11 +2,11 @@
 
 #![allow(non_snake_case, reason = "fields of events and errors are called as in the ABI")]
 
-use super::{AMOUNT_MAX, ChannelState, Model, Outcome};
+use super::{AMOUNT_MAX, ChannelState, Model, Outcome, word};
 use crate::bindings::Escrow;
 use crate::call::{Row, Signature};
 use crate::mistake::Mistake;
-use crate::refusal::{Refusals, word};
+use crate::refusal::Refusals;
 use alloy_primitives::{Address, B256, U256};
 use farthing_core::{Account, Channel};
 

@@ -3,11 +3,11 @@
 #![allow(non_snake_case, reason = "fields of events and errors are called as in the ABI")]
 
 use super::earn::Payment;
-use super::{ChannelState, Model, Outcome, Place, check_sum};
+use super::{ChannelState, Model, Outcome, Place, check_sum, word};
 use crate::bindings::Escrow;
 use crate::call::{Call, Signature};
 use crate::mistake::Mistake;
-use crate::refusal::{Refusal, Refusals, word};
+use crate::refusal::{Refusal, Refusals};
 use alloy_primitives::{Address, U256};
 use farthing_core::{Account, Channel};
 

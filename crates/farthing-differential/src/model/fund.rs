@@ -2,12 +2,12 @@
 
 #![allow(non_snake_case, reason = "fields of events and errors are called as in the ABI")]
 
-use super::{ChannelState, Model, Outcome, check_sum};
+use super::{ChannelState, Model, Outcome, check_sum, word};
 use crate::bindings::Escrow;
 use crate::call::{Call, Funding};
 use crate::mistake::Mistake;
 use crate::money::Pull;
-use crate::refusal::{Refusal, Refusals, word};
+use crate::refusal::{Refusal, Refusals};
 use alloy_primitives::U256;
 use farthing_core::{Account, Channel};
 

@@ -17,7 +17,7 @@ use crate::call::{Action, Call};
 use crate::digests::Signing;
 use crate::mistake::Mistake;
 use crate::money::Money;
-use crate::refusal::{Refusal, Refusals, word};
+use crate::refusal::{Refusal, Refusals};
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEvent;
 use farthing_core::{Account, Channel, Deployment};
@@ -207,4 +207,10 @@ fn check_sum(held: u128, amount: U256, why: &mut Refusals) {
         let sum = word(held) + amount;
         why.when(sum > maximum, Escrow::AmountTooLarge { amount: sum, maximum });
     }
+}
+
+/// An amount of the escrow as the ABI has it.
+#[must_use]
+pub fn word(amount: u128) -> U256 {
+    U256::from(amount)
 }
