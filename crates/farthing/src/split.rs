@@ -2,6 +2,23 @@
 //!
 //! A split's terms are the end of its code, and its address follows from its code (CREATE2). So whoever is shown terms that
 //! give the payee's address knows that they are the payee's, without asking any chain.
+//!
+//! ```no_run
+//! # async fn example(chain: farthing::chain::Chain, operator: farthing::core::Address) -> Result<(), Box<dyn std::error::Error>> {
+//! use farthing::core::{Address, Member, SplitTerms};
+//! use farthing::escrow::{EXIT_DELAY_DEFAULT, genuine_address};
+//!
+//! let shares = [(Address::repeat_byte(1), 2), (Address::repeat_byte(2), 1)];
+//! let members = shares.map(|(account, shares)| Member { account, shares }).to_vec();
+//! let terms = SplitTerms::new(genuine_address(EXIT_DELAY_DEFAULT), operator, operator, members)?;
+//! let split = farthing::split::deploy(&chain, &terms).await?.split;
+//! // Serve with `split.address()` as the payee and redeem; then, for each token:
+//! for part in split.parts(Address::ZERO).await? {
+//!     split.release(Address::ZERO, part.member.account).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::chain::{Chain, ChainError, Mined, to_amount};
 use crate::escrow::CREATE2_DEPLOYER;

@@ -232,11 +232,18 @@ async fn the_gateway_warns_of_a_close_that_it_did_not_send() {
         gateway.json(&["earnings", folder_name])["channels"][0]["channelId"].as_str().expect("an id").to_owned();
     gateway.json(&["close", &channel, folder_name]);
 
+    // A payer that takes its reservation back in its own time is no news either.
+    listener.json(&["reserve", &shop.url, "1"]);
+    listener.json(&["request-close", &channel]);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    world.local.pass_time(&world.chain, 86_401).await.expect("a day passes");
+    assert_eq!(amount(&listener.json(&["finalize-close", &channel])["refunded"]), 1_000_000);
+
     // Another reservation, and a close by a key that was appointed behind the gateway's back.
     listener.json(&["reserve", &shop.url, "2"]);
     payee.json(&["operator", "set", &thief.address.to_string()]);
     let log = wait_for_log("operators have changed");
-    assert!(!log.contains("not by this gateway"), "its own close is no news: {log}");
+    assert!(!log.contains("not by this gateway"), "its own close is no news, nor the payer's: {log}");
     close_empty_handed(&world, &thief, &listener, &payee, &channel).await;
     let log = wait_for_log("not by this gateway");
     assert!(log.contains(&channel) && log.contains("refunded=2000000"), "{log}");
@@ -267,4 +274,40 @@ async fn close_empty_handed(world: &World, thief: &Person, listener: &Person, pa
     let call = abi::closeCall { channel: terms, cumulativeAmount: 0, signature: Default::default() };
     let request = alloy::rpc::types::TransactionRequest::default().to(escrow).input(call.abi_encode().into());
     chain.send(request).await.expect("closes");
+}
+
+/// A gateway goes on selling when its delegation has expired, since the items are good; but its owner is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_says_that_its_delegation_has_expired() {
+    let world = World::with_escrow(None).await;
+    let (listener, gateway, payee) =
+        (world.person("listener").await, world.person("gateway").await, world.person("payee").await);
+    let key = farthing::PrivateKeySigner::decrypt_keystore(payee.keystore(), crate::world::PASSWORD).expect("opens");
+    let deployment = farthing::core::Deployment { chain_id: 31_337, escrow: farthing::escrow::genuine_address(86_400) };
+    let soon = farthing::clock::now().plus_seconds(8);
+    let signed = farthing::delegation::delegate(&key, gateway.address, soon, deployment).expect("signs");
+    let file = world.folder.path().join("delegation.json");
+    std::fs::write(&file, serde_json::to_string(&signed).expect("writes")).expect("writes");
+    let log_path = world.folder.path().join("log");
+    let folder = world.creators_folder("records", CREDIT);
+    let options = ["--payee", &payee.address.to_string(), "--delegation", file.to_str().expect("UTF-8")];
+    let shop = gateway.serve_and_log(&folder, &options, std::fs::File::create(&log_path).expect("a log"));
+    let log = || std::fs::read_to_string(&log_path).expect("reads");
+    assert!(log().contains("receipts by this wallet are no good") && !log().contains("has expired"), "{}", log());
+    listener.json(&["deposit", "5"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !log().contains("has expired") {
+        assert!(std::time::Instant::now() < deadline, "{}", log());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let file = world.folder.path().join("nocturne");
+    let url = format!("{}/songs/nocturne", shop.url);
+    let ran = listener.run(&["--json", "get", &url, "-o", file.to_str().expect("UTF-8")]);
+    assert!(ran.json()["receipt"].is_null(), "no proof, and the item all the same");
+    assert!(ran.stderr.contains("the delegation expired at"), "{ran:?}");
+    drop(shop);
+    let ran = gateway.run(
+        &[&["--json", "serve", folder.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"], &options[..]].concat(),
+    );
+    assert!(ran.failed(8).contains("the delegation expired at"), "it does not start with it: {ran:?}");
 }

@@ -4,15 +4,20 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use clap::Args;
 use farthing::clock;
-use farthing::core::Address;
 use farthing::core::wire::{Delegation, SignedDelegation};
+use farthing::core::{Address, SplitTerms};
 use farthing::delegation;
 use farthing::escrow::Escrow;
-use farthing::split::Split;
+use farthing::split::{Split, SplitError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// So long before a delegation expires its owner is told: a month, in seconds.
 const EXPIRES_SOON: u64 = 30 * 86_400;
+
+/// How often the owner of an expired delegation is told.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Who is paid.
 #[derive(Debug, Args)]
@@ -38,14 +43,23 @@ impl Paid {
         let Some(payee) = self.payee.filter(|payee| *payee != wallet) else { return Ok((wallet, None)) };
         let delegation = match &self.delegation {
             Some(file) => Some(Delegation::Signature(read(file)?)),
-            None if escrow.chain().has_code(payee).await? => {
-                Some(Delegation::Split(Split::bind(escrow.chain().clone(), payee).await?.terms().clone()))
-            }
+            None if escrow.chain().has_code(payee).await? => Some(Delegation::Split(terms_of(escrow, payee).await?)),
             None => None,
         };
         delegation::check(delegation.as_ref(), escrow.deployment(), payee, wallet, clock::now())?;
         warn(context, escrow, payee, wallet, delegation.as_ref()).await?;
         Ok((payee, delegation))
+    }
+}
+
+/// The terms of the split that a payee is.
+async fn terms_of(escrow: &Escrow, payee: Address) -> Result<SplitTerms, Failure> {
+    match Split::bind(escrow.chain().clone(), payee).await {
+        Ok(split) => Ok(split.terms().clone()),
+        // A key's account may have code as well (EIP-7702), and sign all the same.
+        Err(error @ SplitError::NotGenuine { .. }) => Err(Failure::new(Code::Policy, error)
+            .hint("be paid by a split of farthing split deploy, or at a key's address with its --delegation")),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -73,6 +87,18 @@ async fn warn(
         context.output.note(format!("note: this wallet can redeem for {payee}, and close no channel; {remedy}"));
     }
     Ok(())
+}
+
+/// Says, once a day, that the delegation has expired: receipts are no good from then on.
+pub(super) async fn watch(delegation: Option<Delegation>) {
+    let Some(Delegation::Signature(SignedDelegation { expires, .. })) = delegation else { return };
+    // One second later, so that it has.
+    let left = expires.seconds_since(clock::now()).saturating_add(1);
+    let mut days = tokio::time::interval_at(Instant::now() + Duration::from_secs(left), DAY);
+    loop {
+        days.tick().await;
+        tracing::error!(%expires, "the delegation has expired, and listeners take no receipt; have another one signed");
+    }
 }
 
 fn read(file: &Path) -> Result<SignedDelegation, Failure> {
