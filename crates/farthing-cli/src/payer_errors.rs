@@ -75,7 +75,8 @@ impl From<PayerError> for Failure {
             PayerError::UnknownToken { token, .. } => failure(Code::Policy).hint(format!(
                 "nothing was paid; farthing budget --token {token}, with --dollar if it is one, makes it known"
             )),
-            PayerError::NoDeposit { .. } => failure(Code::Funds).hint("run farthing deposit"),
+            PayerError::NoDeposit { .. } => failure(Code::Funds)
+                .hint("run farthing deposit; with --relay SITE if your wallet has dollars and no gas"),
             PayerError::PayeeChanged { offered, .. } => failure(Code::Policy)
                 .hint(format!("nothing was paid; ask the creator, then allow it with --accept-payee {offered}")),
             PayerError::ChannelChanged { .. } => failure(Code::Creator).hint("buy it again with --again"),

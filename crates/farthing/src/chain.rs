@@ -191,10 +191,16 @@ impl SignedTransaction {
         }
     }
 
+    /// The most gas that it can use.
+    #[must_use]
+    pub fn gas_limit(&self) -> u64 {
+        self.envelope.gas_limit()
+    }
+
     /// The most that its gas can cost, in wei.
     #[must_use]
     pub fn cost_max(&self) -> Amount {
-        let gas = u128::from(self.envelope.gas_limit());
+        let gas = u128::from(self.gas_limit());
         Amount::new(gas.saturating_mul(self.envelope.max_fee_per_gas()))
     }
 }

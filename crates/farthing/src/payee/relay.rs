@@ -36,6 +36,10 @@ const GOOD_FOR_SECONDS: u64 = 60;
 /// The price of gas that a creator pays at most unless it says otherwise: 50 gwei.
 const GAS_PRICE_MAX: u128 = 50_000_000_000;
 
+/// The most gas that one order may use: three times what a deposit of a usual token uses. A payer that is a contract, or
+/// became one (EIP-7702), has its own code run by tokens that ask it whether it signed.
+const GAS_MAX: u64 = 400_000;
+
 /// How much a relay gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
@@ -47,6 +51,8 @@ pub struct RelayLimits {
     pub gas_budget_per_day: Amount,
     /// The price of gas, in wei, above which nothing is sent.
     pub gas_price_max: u128,
+    /// The most gas that one order may use.
+    pub gas_max: u64,
     /// How much is sent for one payer in one UTC day. Forgotten by a restart, unlike the budget.
     pub orders_per_payer_and_day: u32,
 }
@@ -60,6 +66,7 @@ impl RelayLimits {
             minimum_withdrawal: minimum,
             gas_budget_per_day,
             gas_price_max: GAS_PRICE_MAX,
+            gas_max: GAS_MAX,
             orders_per_payer_and_day: 8,
         }
     }
@@ -146,6 +153,14 @@ pub enum RelayError {
         /// What is paid at most.
         maximum: u128,
     },
+    /// It would run more code than an order has reason to.
+    #[error("it would use {gas} gas, more than the {maximum} that this site sends for an order")]
+    TooMuchGas {
+        /// What it would use at most.
+        gas: u64,
+        /// What it may.
+        maximum: u64,
+    },
     /// The chain would refuse it.
     #[error("the chain would refuse it: {reason}")]
     WouldFail {
@@ -171,7 +186,9 @@ impl RelayError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let kind = match self {
-            Self::NotOurs { .. } | Self::Stranger { .. } | Self::Owes { .. } => ProblemType::RelayRefused,
+            Self::NotOurs { .. } | Self::Stranger { .. } | Self::Owes { .. } | Self::TooMuchGas { .. } => {
+                ProblemType::RelayRefused
+            }
             Self::Minimum { .. } => ProblemType::RelayMinimum,
             Self::Signature(_) | Self::Time { .. } => ProblemType::RelayInvalid,
             Self::TooMany { .. } => ProblemType::RelayTooMany,
@@ -393,9 +410,14 @@ impl Relay {
         Ok(RelayAnswer { transaction: signed.hash })
     }
 
-    /// Within the day's budget, at the most that it can cost, and at a price that the creator pays.
+    /// Within the gas of an order, at a price that the creator pays, and within the day's budget at the most that it can
+    /// cost.
     fn check_cost(&self, signed: &SignedTransaction) -> Result<(), RelayError> {
         let limits = self.0.limits;
+        let (gas, maximum) = (signed.gas_limit(), limits.gas_max);
+        if gas > maximum {
+            return Err(RelayError::TooMuchGas { gas, maximum });
+        }
         let price = signed.fees().max_fee_per_gas;
         if price > limits.gas_price_max {
             return Err(RelayError::GasTooDear { price, maximum: limits.gas_price_max });

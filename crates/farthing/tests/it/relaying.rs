@@ -279,6 +279,9 @@ async fn the_days_gas_is_counted_to_the_wei_and_over_a_restart() {
     let tight = RelayLimits { gas_budget_per_day: paid, ..limits() };
     let refused = Relay::start(redeemer.clone(), tight).await.unwrap().relay(&order).await.unwrap_err();
     assert!(matches!(refused, RelayError::BudgetSpent { spent, .. } if spent == paid), "{refused}");
+    let frugal = RelayLimits { gas_max: 80_000, ..limits() };
+    let refused = Relay::start(redeemer.clone(), frugal).await.unwrap().relay(&order).await.unwrap_err();
+    assert!(matches!(refused, RelayError::TooMuchGas { gas, .. } if gas > 80_000), "{refused}");
     let dear = RelayLimits { gas_price_max: 1, ..limits() };
     let refused = Relay::start(redeemer.clone(), dear).await.unwrap().relay(&order).await.unwrap_err();
     assert!(matches!(refused, RelayError::GasTooDear { .. }), "{refused}");
