@@ -7,7 +7,8 @@ import {console} from "forge-std/console.sol";
 /// @title Deploy
 /// @notice Puts the escrow and the factory of splits where anyone can compute that they are: CREATE2 with the standard
 /// deployer and salt zero, so that an address follows from the creation code alone, on every chain.
-/// @dev The exit delay in seconds is `EXIT_DELAY` in the environment, a day unless set. What is there already is left alone.
+/// @dev The exit delay in seconds is `EXIT_DELAY` in the environment, a day unless set. What is there already is left
+/// alone.
 contract Deploy is Script {
     /// @notice Thrown when a chain lacks the standard deployer.
     error NoDeployer(address deployer);

@@ -226,9 +226,9 @@ impl From<StoreError> for Failure {
         match &error {
             StoreError::InUse { .. } => failure.hint("stop the other process; a ledger has one at a time"),
             StoreError::Schema { .. } => failure.hint("use the version of farthing that wrote it"),
-            StoreError::OtherLedger { .. } => {
-                failure.hint("name another folder with --data, or use the payee (--payee, or the wallet's), escrow and token it was begun with")
-            }
+            StoreError::OtherLedger { .. } => failure.hint(
+                "name another folder with --data, or use the wallet or --payee, escrow and token it was begun with",
+            ),
             _ => failure.hint("check the disk; restore the file from a backup if it is damaged"),
         }
     }

@@ -1,8 +1,8 @@
 //! A split: a payee that belongs to several members, by their shares.
 //!
-//! Of each `total` base units that arrive, where `total` is the sum of all shares, the first member's shares' worth is the
-//! first member's, the next the second's, and so on round. So every base unit is somebody's from the moment it arrives,
-//! what a member is due never falls, and nothing is left over.
+//! Of each `total` base units that arrive, where `total` is the sum of all shares, the first member's shares' worth is
+//! the first member's, the next the second's, and so on round. So every base unit is somebody's from the moment it
+//! arrives, what a member is due never falls, and nothing is left over.
 
 use crate::Amount;
 use alloy_primitives::Address;
@@ -88,8 +88,8 @@ pub enum SplitTermsError {
 }
 
 impl SplitTerms {
-    /// Terms of these members, in whatever order they come. They are sorted, and their shares divided by what all have in
-    /// common, so that the same people with the same parts always have the same split.
+    /// Terms of these members, in whatever order they come. They are sorted, and their shares divided by what all have
+    /// in common, so that the same people with the same parts always have the same split.
     ///
     /// # Errors
     ///

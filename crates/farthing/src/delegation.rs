@@ -1,7 +1,8 @@
 //! Whether a delegation holds: whose receipts are as good as a payee's own.
 //!
 //! No chain is asked. A payee with a key has signed the delegation. A split has no key; but its address commits to its
-//! terms, so whoever shows terms that give the payee's address has shown the payee's terms, and they name its receipt key.
+//! terms, so whoever shows terms that give the payee's address has shown the payee's terms, and they name its receipt
+//! key.
 
 use crate::split::split_address;
 use alloy::signers::SignerSync;

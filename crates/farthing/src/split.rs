@@ -1,11 +1,13 @@
-//! Splits: a payee that belongs to several. Where a genuine one lives, and a method for each thing that is done with it.
+//! Splits: a payee that belongs to several. Where a genuine one lives, and a method for each thing that is done with
+//! it.
 //!
-//! A split's terms are the end of its code, and its address follows from its code (CREATE2). So whoever is shown terms that
-//! give the payee's address knows that they are the payee's, without asking any chain.
+//! A split's terms are the end of its code, and its address follows from its code (CREATE2). So whoever is shown terms
+//! that give the payee's address knows that they are the payee's, without asking any chain.
 //!
 //! ```no_run
-//! # async fn example(chain: farthing::chain::Chain, operator: farthing::core::Address) -> Result<(), Box<dyn std::error::Error>> {
-//! use farthing::core::{Address, Member, SplitTerms};
+//! # use farthing::{chain::Chain, core::Address};
+//! # async fn example(chain: Chain, operator: Address) -> Result<(), Box<dyn std::error::Error>> {
+//! use farthing::core::{ Member, SplitTerms};
 //! use farthing::escrow::{EXIT_DELAY_DEFAULT, genuine_address};
 //!
 //! let shares = [(Address::repeat_byte(1), 2), (Address::repeat_byte(2), 1)];
@@ -77,7 +79,8 @@ pub fn factory_address() -> Address {
     CREATE2_DEPLOYER.create2_from_code(B256::ZERO, factory_abi::BYTECODE.as_ref())
 }
 
-/// The address of the genuine split of these terms, the same on every chain. Whether it is there, only the chain can say.
+/// The address of the genuine split of these terms, the same on every chain. Whether it is there, only the chain can
+/// say.
 #[must_use]
 pub fn split_address(terms: &SplitTerms) -> Address {
     factory_address().create2_from_code(B256::ZERO, clone_code(terms))

@@ -38,7 +38,7 @@ pub(crate) struct SetBudget {
     #[arg(long, value_name = "AMOUNT")]
     reservation: Option<String>,
 
-    /// Pay only through escrows whose exit delay is no longer than this (7d, 36h): for so long a reservation can be stuck
+    /// Pay only through escrows whose exit delay is no longer than this (7d, 36h): so long can a reservation be stuck
     #[arg(long, value_name = "TIME", value_parser = durations::parse)]
     exit_delay_max: Option<u64>,
 }

@@ -154,7 +154,8 @@ fn nothing_there(shown: &Shown, exit_delay: u64) -> Failure {
     if is_genuine(address, exit_delay) {
         let delay = duration(exit_delay);
         let message = format!(
-            "the genuine escrow with an exit delay of {delay} belongs at {address}, but nothing is there on chain {chain_id}"
+            "the genuine escrow with an exit delay of {delay} belongs at {address}, but nothing is there on chain \
+             {chain_id}"
         );
         return Failure::new(Code::Chain, message)
             .hint("send nothing there yet: it would be lost; check --rpc-url, or run farthing escrow deploy");

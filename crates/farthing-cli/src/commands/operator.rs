@@ -16,14 +16,14 @@ const DAY: u64 = 86_400;
 
 /// Keep the key that is paid offline, and let a gateway's key work for it
 ///
-/// Run set and delegate with the wallet that is paid; then the gateway serves with its own wallet, for --payee. An operator
-/// can close channels, and a delegated key can sign receipts. Neither can say where money goes.
+/// Run set and delegate with the wallet that is paid; then the gateway serves with its own wallet, for --payee. An
+/// operator can close channels, and a delegated key can sign receipts. Neither can say where money goes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Let a key close your channels, or take that back
     ///
-    /// An operator redeems and gives unused reservations back; the money goes to you and to the payer. A stolen operator's
-    /// key can give your guarantees up, and nothing more.
+    /// An operator redeems and gives unused reservations back; the money goes to you and to the payer. A stolen
+    /// operator's key can give your guarantees up, and nothing more.
     #[command(after_help = "\
 Examples:
   farthing operator set ADDRESS

@@ -36,10 +36,10 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// Sell what a folder's catalog.toml lists, behind HTTP 402
 ///
-/// The wallet's address is paid, or the one of --payee: an offline key's, or a split's. Every voucher is in the
-/// ledger, durably, before anything is served; stopping or killing the gateway loses none. It logs requests to
-/// standard error (FARTHING_LOG sets the level: warn, info, debug), serves until it gets SIGINT or SIGTERM, and
-/// redeems by itself when a payer asks for its reservation back.
+/// The wallet's address is paid, or with --payee an offline key's or a split's. Every voucher is in the ledger,
+/// durably, before anything is served; stopping or killing the gateway loses none. It logs requests to standard error
+/// (FARTHING_LOG sets the level: warn, info, debug), serves until it gets SIGINT or SIGTERM, and redeems by itself
+/// when a payer asks for its reservation back.
 ///
 /// It speaks plain HTTP: put a proxy with TLS in front, and name the host it is known by with --realm.
 #[derive(Debug, Args)]

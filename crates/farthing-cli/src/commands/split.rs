@@ -13,14 +13,14 @@ use serde::Serialize;
 
 /// Share what is earned: a payee that belongs to several members, by fixed shares
 ///
-/// A split is a small contract. Whatever it is paid is its members' by their shares, to the base unit, from the moment it
-/// arrives; each takes its part when it likes, and none can keep another waiting. Nobody can ever change it.
+/// A split is a small contract. Whatever it is paid is its members' by their shares, to the base unit, from the moment
+/// it arrives; each takes its part when it likes, and none can keep another waiting. Nobody can ever change it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create the split of these members, unless it is there
     ///
-    /// Its address follows from its terms, so the same members, shares and keys always have the same split. The operator
-    /// may close its channels; the receipt key signs its receipts. Serve it with farthing serve --payee.
+    /// Its address follows from its terms, so the same members, shares and keys always have the same split. The
+    /// operator may close its channels; the receipt key signs its receipts. Serve it with farthing serve --payee.
     #[command(after_help = "\
 Example:
   farthing split deploy --member ADDRESS=2 --member ADDRESS=1 --member ADDRESS=1")]

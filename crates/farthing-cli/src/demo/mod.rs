@@ -31,8 +31,9 @@ const ETHER: Amount = Amount::new(1_000_000_000_000_000_000);
 
 /// Run the main job on a local chain: deposit once, buy from two creators, redeem only the last vouchers
 ///
-/// One of the creators is a band of three, who share what it earns. Every step is a farthing command, run as you would run it. Checks every balance to the base unit, and fails if one is
-/// off. Touches no chain but a local anvil (31337), and nothing outside a temporary folder.
+/// One of the creators is a band of three, who share what it earns. Every step is a farthing command, run as you would
+/// run it. Checks every balance to the base unit, and fails if one is off. Touches no chain but a local anvil (31337),
+/// and nothing outside a temporary folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -225,7 +226,8 @@ impl Stage {
         if !bought["paid"].is_null() && amount(bought, "paid")? != price {
             return Err(off(format!("{title} cost {price}, and {} was paid", bought["paid"])));
         }
-        // Only a receipt that was checked is shown. A band's gateway signs with its own key, and the split's terms say so.
+        // Only a receipt that was checked is shown. A band's gateway signs with its own key, and the split's terms say
+        // so.
         let proof = &bought["receipt"]["delegation"]["proof"];
         if bought["receipt"].is_null() || (proof == "split") != shop.band.is_some() {
             return Err(off(format!("the receipt of {title} does not hold: {}", bought["receipt"])));
@@ -273,8 +275,8 @@ impl Stage {
         }
         let of_creators = creators.iter().map(|creator| creator.listener_transactions + creator.creator_transactions);
         let transactions = self.listener_transactions + of_creators.sum::<u64>();
-        // The nonces on the chain are the witness. What is sent once for ever and what a band's members send are no part of
-        // what buying costs, so they are counted apart.
+        // The nonces on the chain are the witness. What is sent once for ever and what a band's members send are no
+        // part of what buying costs, so they are counted apart.
         let releases: u64 =
             creators.iter().filter_map(|creator| creator.band.as_ref()).map(|band| band.transactions).sum();
         let counted = transactions + releases + self.setup_transactions;

@@ -55,8 +55,8 @@ impl SignedDelegation {
     }
 }
 
-/// Reads a delegation, and takes one that this version does not know for none: a listing must not become unreadable by a
-/// kind of proof that is added later.
+/// Reads a delegation, and takes one that this version does not know for none: a listing must not become unreadable by
+/// a kind of proof that is added later.
 pub(super) fn known_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Delegation>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).ok())

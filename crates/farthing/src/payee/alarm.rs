@@ -21,8 +21,8 @@ pub(super) fn look(payee: &Payee, channels: &HashMap<ChannelId, AccountId>, log:
             let (refunded, transaction) = (event.refunded, log.transaction_hash.unwrap_or_default());
             tracing::warn!(
                 channel = %channel_id, %refunded, %transaction,
-                "a channel was closed by the payee or an operator, and not by this gateway; if nobody meant to, take the \
-                 operator back with farthing operator set --revoke"
+                "a channel was closed by the payee or an operator, and not by this gateway; if nobody meant to, take \
+                 the operator back with farthing operator set --revoke"
             );
         }
     }

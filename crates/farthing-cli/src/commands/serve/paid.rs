@@ -1,4 +1,5 @@
-//! Who is paid: the wallet's own address, an offline key's, or a split; and why receipts of this wallet are the payee's.
+//! Who is paid: the wallet's own address, an offline key's, or a split; and why receipts of this wallet are the
+//! payee's.
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
