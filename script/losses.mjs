@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // Holds test/README.md to the tests: every loss from the first to the last has tests, every test that is named exists, and
-// Holds test/README.md to the tests: every loss from the first to the last has tests, every test that is named exists,
-// and every test and comment with a number has its row. Names what is wrong and exits 1.
+// every test and comment with a number has its row. Names what is wrong and exits 1.
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -78,6 +78,10 @@ contract IdentityTest is Base {
         assertFalse(done);
     }
 
+    function testFuzz_WhenAuthorizationNonceIsRead(bytes32 id, bytes32 salt) external view {
+        assertEq(escrow.authorizationNonce(id, salt), keccak256(abi.encode(id, salt)));
+    }
+
     /* DIGEST */
 
     /// Loss 3

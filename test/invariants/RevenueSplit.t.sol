@@ -36,25 +36,25 @@ contract RevenueSplitInvariants is SplitBase {
         checkSums();
     }
 
-    /// @dev Invariants 11 to 13
+    /// @dev Invariants 10 to 12
     function checkSums() private view {
         for (uint256 i; i < tokens.length; ++i) {
             address token = tokens[i];
             uint256 due;
             uint256 sent;
             for (uint256 j; j < players.length; ++j) {
-                assertEq(band.releasable(token, players[j]), handler.dueTo(token, j), "invariant 12: due");
-                assertEq(band.released(token, players[j]), handler.sent(token, players[j]), "invariant 12: released");
+                assertEq(band.releasable(token, players[j]), handler.dueTo(token, j), "invariant 11: due");
+                assertEq(band.released(token, players[j]), handler.sent(token, players[j]), "invariant 11: released");
                 due += band.releasable(token, players[j]);
                 sent += band.released(token, players[j]);
             }
-            assertEq(band.totalReleased(token), sent, "invariant 11: total released");
-            assertEq(holdings(address(band), token), due, "invariant 11: held is not what is due");
-            assertEq(sent + due, handler.received(token), "invariant 11: in and out");
+            assertEq(band.totalReleased(token), sent, "invariant 10: total released");
+            assertEq(holdings(address(band), token), due, "invariant 10: held is not what is due");
+            assertEq(sent + due, handler.received(token), "invariant 10: in and out");
         }
     }
 
-    /// Invariant 13, from whatever state the campaign reached: each member alone takes what it is due, and nothing is left.
+    /// Invariant 12, from whatever state the campaign reached: each member alone takes what it is due, and nothing is left.
     function afterInvariant() external {
         exitEverybody();
     }
@@ -66,9 +66,9 @@ contract RevenueSplitInvariants is SplitBase {
                 uint256 due = handler.dueTo(tokens[i], j);
                 if (due == 0) continue;
                 vm.prank(players[j]);
-                assertEq(band.releaseTo(tokens[i], bank), due, "invariant 13: exit");
+                assertEq(band.releaseTo(tokens[i], bank), due, "invariant 12: exit");
             }
-            assertEq(holdings(address(band), tokens[i]), 0, "invariant 13: dust");
+            assertEq(holdings(address(band), tokens[i]), 0, "invariant 12: dust");
         }
     }
 
