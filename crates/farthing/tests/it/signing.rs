@@ -25,7 +25,7 @@ use bindings::DomainDollar;
 const DOLLAR: u128 = 1_000_000;
 
 /// A token with a domain of the test's choice.
-async fn token(chain: &Chain, version: &str, tells: bool, borrowed: B256) -> Address {
+pub(crate) async fn token(chain: &Chain, version: &str, tells: bool, borrowed: B256) -> Address {
     let constructor = DomainDollar::constructorCall {
         name_: "USD Coin".into(),
         version_: version.into(),
@@ -39,7 +39,7 @@ async fn token(chain: &Chain, version: &str, tells: bool, borrowed: B256) -> Add
     address
 }
 
-async fn mint(chain: &Chain, token: Address, to: Address, amount: u128) {
+pub(crate) async fn mint(chain: &Chain, token: Address, to: Address, amount: u128) {
     let call = DomainDollar::mintCall { to, amount: U256::from(amount) };
     chain.send(TransactionRequest::default().with_to(token).with_input(call.abi_encode())).await.unwrap();
 }
