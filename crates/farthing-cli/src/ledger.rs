@@ -8,11 +8,11 @@ use farthing::PrivateKeySigner;
 use farthing::chain::Chain;
 use farthing::core::ledger::CreditTerms;
 use farthing::core::wire::Delegation;
-use farthing::core::{Amount, ChannelId, Token};
+use farthing::core::{Address, Amount, ChannelId, Token};
 use farthing::escrow::Escrow;
 use farthing::payee::earnings::{Earnings, earnings};
 use farthing::payee::redeemer::{RedeemError, Redeemed, Redeemer, Skipped};
-use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, StoreError};
+use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, PayeeStore, StoreError};
 use farthing_gateway::admin::{self, AdminError, SOCKET_FILE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -72,9 +72,10 @@ pub(crate) enum AdminAnswer<T> {
     Error { code: u8, message: String, hint: Option<String> },
 }
 
-/// What was earned, and in what.
+/// What was earned, by whom and in what.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct EarningsReport {
+    pub(crate) payee: Address,
     pub(crate) token: Token,
     #[serde(flatten)]
     pub(crate) earnings: Value,
@@ -202,10 +203,10 @@ pub(crate) fn start_payee(
 }
 
 /// The ledger added up, as it is shown.
-pub(crate) fn report(store: &dyn farthing::payee::PayeeStore, token: &Token) -> Result<EarningsReport, Failure> {
+pub(crate) fn report(store: &dyn PayeeStore, payee: Address, token: &Token) -> Result<EarningsReport, Failure> {
     let earnings: Earnings = earnings(store)?;
     let earnings = serde_json::to_value(earnings).map_err(|error| Failure::new(Code::Unexpected, error))?;
-    Ok(EarningsReport { token: token.clone(), earnings })
+    Ok(EarningsReport { payee, token: token.clone(), earnings })
 }
 
 /// Transactions as they are shown.

@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failu
         Some(earned) => earned,
         None => {
             let (record, store) = data.read()?;
-            report(&store, &record.token)?
+            report(&store, record.identity.payee, &record.token)?
         }
     };
     let shown: Shown =
@@ -68,7 +68,8 @@ impl Shown {
     fn text(&self, report: &EarningsReport) -> String {
         let money = |amount| report.token.format(amount);
         let mut text = format!(
-            "sold        {}\nearned      {}\nredeemed    {}\noutstanding {}\n",
+            "payee       {}\nsold        {}\nearned      {}\nredeemed    {}\noutstanding {}\n",
+            report.payee,
             self.items_sold,
             money(self.earned),
             money(self.redeemed),

@@ -64,6 +64,7 @@ async fn a_split_sells_as_a_payee_and_its_members_take_their_parts() {
     assert_eq!(bought["receipt"]["delegation"]["receiptKey"], deployed["receiptKey"]);
 
     let earned = operator.json(&["earnings", folder_name]);
+    assert_eq!(earned["payee"], deployed["split"]);
     let channel = earned["channels"][0]["channelId"].as_str().expect("an id");
     let closed = operator.json(&["close", channel, folder_name]);
     assert_eq!((amount(&closed["paid"]), amount(&closed["refunded"])), (500_000, 500_000), "closed by the operator");

@@ -205,3 +205,27 @@ async fn an_escrow_with_a_longer_exit_delay_than_the_listeners_is_not_paid_throu
     get().json();
     listener.run(&["--json", "budget", "--exit-delay-max", "7"]).failed(2);
 }
+
+/// An escrow that is not the genuine one may do anything with what it is given, whatever it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_that_is_not_genuine_is_paid_through_only_if_its_owner_names_it() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let code = world.chain.provider().get_code_at(genuine_address(86_400)).await.expect("reads");
+    let copy = Address::repeat_byte(0x77);
+    let () = world.chain.provider().raw_request("anvil_setCode".into(), (copy, code)).await.expect("sets");
+    let named = ["--escrow", &copy.to_string()];
+    let credit = "[credit]\nlimit = \"$2\"\nfirst = \"$2\"\nstrangers_per_day = \"$20\"\n";
+    let shop = creator.serve(&world.creators_folder("records", credit), &named);
+    let file = world.folder.path().join("a.wav");
+    let url = format!("{}/songs/nocturne", shop.url);
+    let get = ["--json", "get", &url, "-o", file.to_str().expect("UTF-8")];
+    let deposited = listener.run(&[&["--json", "deposit", "5"], &named[..]].concat());
+    assert!(deposited.stderr.contains("is not a genuine escrow; it is used because you named it"), "{deposited:?}");
+    let ran = listener.run(&get);
+    assert!(ran.failed(8).contains("is not a genuine escrow"), "{ran:?}");
+    assert!(ran.stderr.contains("--escrow"), "{ran:?}");
+    assert!(!file.exists());
+    listener.run(&[&get[..], &named].concat()).json();
+    assert!(file.exists());
+}
