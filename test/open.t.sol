@@ -35,6 +35,14 @@ contract OpenTest is Base {
         escrow.open(dollarChannel, amount);
     }
 
+    /// However high its only bit: shifted to its place in the slot, it might leave no trace there.
+    function test_RevertWhen_AmountIsOneHighBit() external {
+        for (uint256 bit = 104; bit < 256; ++bit) {
+            vm.expectRevert(abi.encodeWithSelector(IEscrow.AmountTooLarge.selector, 1 << bit, AMOUNT_MAX));
+            escrow.open(dollarChannel, 1 << bit);
+        }
+    }
+
     /// Loss 9: no sum reaches the clock beside the reservation.
     function testFuzz_RevertGiven_ReservationAndAmountAbove104Bits(uint256 reserved, uint256 amount) external {
         reserved = bound(reserved, 1, AMOUNT_MAX);
