@@ -1,11 +1,11 @@
 //! Receipts that a gateway's key signs for a payee.
 
-use super::peer::{Peer, Shop, cents, deployment};
+use super::peer::{Peer, Reply, Shop, cents, deployment};
 use super::{Home, text};
 use farthing::PrivateKeySigner;
 use farthing::clock;
 use farthing::core::wire::listing::LISTING_PATH;
-use farthing::core::wire::{Delegation, SignedDelegation};
+use farthing::core::wire::{Delegation, SignedDelegation, SignedReceipt};
 use farthing::core::{Address, Member, SplitTerms, Timestamp};
 use farthing::delegation::{delegate, receipt_key};
 use farthing::payer::ReceiptError;
@@ -130,14 +130,39 @@ async fn an_unknown_kind_of_delegation_is_none() {
     let peer = Peer::honest(Shop::new().selling("/a", cents(10))).await;
     peer.twist(|shop, seen| {
         let honest = (seen.path() == LISTING_PATH).then(|| shop.answer(seen));
-        let Some(super::peer::Reply::Send { body, .. }) = honest else { return None };
+        let Some(Reply::Send { body, .. }) = honest else { return None };
         let mut listing: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         listing["delegation"] = serde_json::json!({ "proof": "starlight", "of": [1, 2] });
-        Some(super::peer::Reply::status(200).with_body(listing.to_string()))
+        Some(Reply::status(200).with_body(listing.to_string()))
     });
     let home = Home::new();
     let payer = home.payer().await;
     let listing = payer.listing(&peer.url("/a")).await.expect("answers").expect("a listing");
     assert_eq!((listing.delegation, listing.items.len()), (None, 1));
     assert!(payer.fetch(&peer.url("/a")).await.expect("buys").receipt.is_some(), "by the payee itself");
+}
+
+/// A payee may as well send the proof with the receipt; it is checked all the same.
+#[tokio::test]
+async fn a_receipt_may_bring_its_proof_along() {
+    let hour = clock::now().plus_seconds(3_600);
+    let (mut shop, gateway) = shop(hour);
+    let good = shop.delegation.take().expect("signed");
+    let stranger = PrivateKeySigner::random();
+    let bad = delegate(&stranger, gateway.address(), hour, deployment()).expect("signs");
+    let (home, peer) = (Home::new(), Peer::honest(shop).await);
+    for (path, proof, is_good) in [("/a", good, true), ("/b", Delegation::Signature(bad), false)] {
+        let shown = proof.clone();
+        peer.twist(move |shop, seen| {
+            seen.credential.as_ref()?;
+            let Reply::Send { status, headers, body } = shop.answer(seen) else { return None };
+            let receipt = SignedReceipt::from_header(&headers[1].1).expect("reads");
+            let with_proof = SignedReceipt { delegation: Some(shown.clone()), ..receipt };
+            let headers = vec![("payment-receipt", with_proof.to_header().expect("writes"))];
+            Some(Reply::Send { status, headers, body })
+        });
+        let bought = home.payer().await.fetch(&peer.url(path)).await.expect("buys");
+        assert_eq!(bought.receipt.and_then(|receipt| receipt.delegation), is_good.then_some(proof));
+        assert_eq!(bought.receipt_error.is_some(), !is_good);
+    }
 }
