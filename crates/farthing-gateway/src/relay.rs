@@ -4,9 +4,10 @@ use crate::app::App;
 use crate::respond::{json_response, plain_problem, problem_response};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use farthing::payee::Relay;
+use farthing::clock;
 use farthing::payee::relay::RelayError;
 use farthing_core::wire::{Problem, ProblemType, RelayRequest};
 use std::sync::Arc;
@@ -23,21 +24,24 @@ pub(crate) async fn take(State(app): State<Arc<App>>, request: Request) -> Respo
     let Some(relay) = &app.relay else {
         return problem_response(&plain_problem(StatusCode::NOT_FOUND, "this site relays nothing"));
     };
-    match relay_body(relay, request.into_body()).await {
-        Ok(response) => response,
-        Err(problem) => problem_response(&problem),
+    let order = match read(request.into_body()).await {
+        Ok(order) => order,
+        Err(problem) => return problem_response(&problem),
+    };
+    match relay.relay(&order).await {
+        Ok(answer) => json_response(StatusCode::ACCEPTED, "application/json", &answer),
+        Err(error) => refused(&error),
     }
 }
 
-async fn relay_body(relay: &Relay, body: Body) -> Result<Response, Problem> {
-    let request = read(body).await?;
-    match relay.relay(&request).await {
-        Ok(answer) => Ok(json_response(StatusCode::ACCEPTED, "application/json", &answer)),
-        Err(error) => {
-            log(&error);
-            Err(error.problem())
-        }
+/// Says when to ask again: a client that is told nothing would ask at once, and find the day's gas used up again.
+fn refused(error: &RelayError) -> Response {
+    log(error);
+    let mut response = problem_response(&error.problem());
+    if let Some(seconds) = error.retry_after(clock::now()) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    response
 }
 
 async fn read(body: Body) -> Result<RelayRequest, Problem> {

@@ -152,6 +152,7 @@ async fn a_site_relays_only_what_its_owner_says_and_only_for_customers() {
     let other = listener(&world, "other").await;
     let ran = other.run(&["--json", "deposit", "5", "--relay", &shop.url]);
     assert!(ran.failed(9).contains("used up"), "{ran:?}");
+    assert!(ran.stderr.contains("ask again later"), "{ran:?}");
     let orders = other.json(&["balance"])["orders"].clone();
     assert_eq!((&orders[0]["kind"], amount(&orders[0]["amount"])), (&json!("deposit"), 5_000_000));
     assert!(other.run(&["balance"]).text().contains("a relayed deposit of $5.00"), "shown while it can be sent");

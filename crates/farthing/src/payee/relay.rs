@@ -30,6 +30,9 @@ const REQUESTS_MAX: usize = 8;
 /// How long a request waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(20);
 
+/// A UTC day.
+const DAY_SECONDS: u64 = 86_400;
+
 /// How long something must still be good when it is sent: it has to be mined before.
 const GOOD_FOR_SECONDS: u64 = 60;
 
@@ -182,6 +185,16 @@ pub enum RelayError {
 }
 
 impl RelayError {
+    /// After how many seconds it may be worth asking again.
+    #[must_use]
+    pub const fn retry_after(&self, now: Timestamp) -> Option<u64> {
+        match self {
+            Self::BudgetSpent { .. } | Self::TooMany { .. } => Some(DAY_SECONDS - now.unix_seconds() % DAY_SECONDS),
+            Self::Busy | Self::GasTooDear { .. } | Self::Escrow(_) | Self::Store(_) | Self::Redeemer(_) => Some(60),
+            _ => None,
+        }
+    }
+
     /// What the client is told. What concerns the creator's wallet, chain or store stays in the log.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -461,7 +474,9 @@ impl Relay {
         match settled {
             Ok((record, receipt)) => {
                 let (transaction, succeeded, gas) = (record.hash, receipt.status(), receipt.gas_used);
-                tracing::info!(%transaction, succeeded, gas, "relayed for a payer without gas");
+                let spent = self.payee().store().relay_spent(clock::now().day()).unwrap_or_default();
+                let budget = self.0.limits.gas_budget_per_day;
+                tracing::info!(%transaction, succeeded, gas, %spent, %budget, "relayed for a payer without gas");
             }
             Err(error) => tracing::warn!(%error, "relayed, and not mined yet; what is sent next takes its place"),
         }

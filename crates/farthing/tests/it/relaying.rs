@@ -279,6 +279,8 @@ async fn the_days_gas_is_counted_to_the_wei_and_over_a_restart() {
     let tight = RelayLimits { gas_budget_per_day: paid, ..limits() };
     let refused = Relay::start(redeemer.clone(), tight).await.unwrap().relay(&order).await.unwrap_err();
     assert!(matches!(refused, RelayError::BudgetSpent { spent, .. } if spent == paid), "{refused}");
+    let last_second = Timestamp::from_unix_seconds(86_399);
+    assert_eq!(refused.retry_after(last_second), Some(1), "tomorrow");
     let frugal = RelayLimits { gas_max: 80_000, ..limits() };
     let refused = Relay::start(redeemer.clone(), frugal).await.unwrap().relay(&order).await.unwrap_err();
     assert!(matches!(refused, RelayError::TooMuchGas { gas, .. } if gas > 80_000), "{refused}");

@@ -1,10 +1,14 @@
 //! What is signed for tokens and for relays, against the contracts that check it.
 
+use crate::redeeming::{ask as ask_node, automine};
+use alloy::consensus::Transaction;
+use alloy::eips::BlockNumberOrTag;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, U256};
+use alloy::providers::Provider;
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::{SolCall, SolConstructor};
-use farthing::chain::Chain;
+use farthing::chain::{Chain, Fees, Place};
 use farthing::core::funding::{TokenDomain, Withdrawal, authorization_nonce};
 use farthing::core::voucher::Domain;
 use farthing::core::{Account, Amount, Timestamp};
@@ -12,6 +16,7 @@ use farthing::escrow::bindings::Escrow as abi;
 use farthing::local_chain::LocalChain;
 use farthing::token::{SigningError, balance_of, domain_of};
 use farthing_testkit::Fixture;
+use std::time::Duration;
 
 mod bindings {
     alloy::sol!(
@@ -134,4 +139,53 @@ async fn a_permit_saves_the_approval_and_any_other_token_is_approved() {
     farthing::token::approve_if_needed(&chain, token, fixture.deployment.escrow, Amount::new(DOLLAR)).await.unwrap();
     escrow.deposit(&Account { token, ..fixture.account() }, Amount::new(DOLLAR)).await.unwrap();
     assert_eq!(ask(&maker, token, DomainDollar::noncesCall { owner: payer }).await, U256::ZERO);
+}
+
+/// Whoever sees a permit on its way can show it to the token first. It allows the same, and the deposit goes on.
+#[tokio::test]
+async fn a_permit_that_somebody_shows_first_stops_no_deposit() {
+    let fixture = Fixture::start().await;
+    let (chain, token) = (fixture.connect(LocalChain::test_key(7)).await, fixture.token.address);
+    let payer = Fixture::payer().address();
+    automine(&chain, false).await;
+    let (escrow, account) = (fixture.escrow(Fixture::payer()).await, fixture.account());
+    let depositing = tokio::spawn(async move { escrow.deposit(&account, Amount::new(3 * DOLLAR)).await });
+    let seen = loop {
+        let pending = chain.provider().get_block_by_number(BlockNumberOrTag::Pending).full().await.unwrap().unwrap();
+        let call =
+            pending.transactions.as_transactions().unwrap_or_default().first().map(|found| found.input().clone());
+        match call {
+            Some(input) => break abi::depositWithPermitCall::abi_decode(&input).unwrap().permit,
+            None => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let call = DomainDollar::permitCall {
+        owner: payer,
+        spender: fixture.deployment.escrow,
+        value: U256::from(3 * DOLLAR),
+        deadline: seen.deadline,
+        v: seen.v,
+        r: seen.r,
+        s: seen.s,
+    };
+    let request = TransactionRequest::default().with_to(token).with_input(call.abi_encode());
+    let rival = Some(Fees { max_fee_per_gas: 50_000_000_000, max_priority_fee_per_gas: 40_000_000_000 });
+    let first = chain.sign_at(request, Place { nonce: 0, rival }).await.unwrap();
+    chain.submit(&first).await.unwrap();
+    ask_node(&chain, "evm_mine", serde_json::json!([])).await;
+    automine(&chain, true).await;
+    let mined = depositing.await.unwrap().unwrap();
+    assert_eq!(mined.len(), 1);
+    let (theirs, ours) =
+        (chain.receipt(first.hash).await.unwrap().unwrap(), chain.receipt(mined[0].hash).await.unwrap());
+    let ours = ours.unwrap();
+    assert!(theirs.status() && theirs.block_number == ours.block_number, "in one block");
+    assert!(theirs.transaction_index < ours.transaction_index, "theirs first");
+    let escrow = fixture.escrow(Fixture::payer()).await;
+    assert_eq!(escrow.account_balance(&fixture.account()).await.unwrap(), Amount::new(3 * DOLLAR));
+    assert_eq!(
+        ask(&chain, token, DomainDollar::noncesCall { owner: payer }).await,
+        U256::from(1),
+        "one permit was used"
+    );
 }
