@@ -1,6 +1,7 @@
 //! A listener with dollars and no ether: somebody else's transactions, and every base unit where it belongs.
 
 use crate::world::{DOLLARS, Person, World, amount};
+use alloy::providers::Provider;
 use farthing::core::Amount;
 use farthing::local_chain::mint_demo_dollars;
 use serde_json::{Value, json};
@@ -186,4 +187,45 @@ async fn a_relay_answers_nonsense_with_problems_and_takes_no_long_bodies() {
     let got = client.get(format!("{}/.well-known/farthing/relay", shop.url)).send().await.expect("answers");
     assert_eq!(got.status(), 405);
     assert_eq!(world.chain.transactions_of(creator.address).await.expect("reads"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_whose_both_sides_are_killed_after_it_was_sent_is_made_once() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (listener(&world, "listener").await, world.person("creator").await);
+    let folder = world.creators_folder("records", CATALOG);
+    let shop = creator.serve(&folder, &["--relay"]);
+    let ask = |method: &'static str, parameters: Value| {
+        let provider = world.chain.provider().clone();
+        async move { provider.raw_request::<_, Value>(method.into(), parameters).await.expect("answers") }
+    };
+    ask("evm_setAutomine", json!([false])).await;
+    let mut depositing =
+        listener.command(&["--json", "deposit", "5", "--relay", &shop.url]).spawn().expect("the binary runs");
+    while world.chain.next_nonce_of(creator.address).await.expect("reads") == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    depositing.kill().expect("kills");
+    depositing.wait().expect("waits");
+    // The gateway dies as well, while its transaction waits; the next one finds it, and sends no second one.
+    let at = shop.address().to_owned();
+    shop.kill();
+    let shop = creator.serve(&folder, &["--relay", "--listen", &at]);
+    let mut again =
+        listener.command(&["--json", "deposit", "5", "--relay", &shop.url]).spawn().expect("the binary runs");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(world.chain.next_nonce_of(creator.address).await.expect("reads"), 1);
+    again.kill().expect("kills");
+    again.wait().expect("waits");
+    ask("evm_mine", json!([])).await;
+    ask("evm_setAutomine", json!([true])).await;
+
+    let ran = listener.run(&["--json", "deposit", "5", "--relay", &shop.url]);
+    assert_eq!(amount(&ran.json()["balance"]), 5_000_000);
+    assert!(ran.stderr.contains("nothing was signed twice"), "{ran:?}");
+    assert_eq!(world.chain.transactions_of(creator.address).await.expect("reads"), 1);
+    assert_eq!(dollars_of(&world, &listener).await, HELD - 5_000_000);
+    // And from here on it is a deposit of its own.
+    assert_eq!(amount(&listener.json(&["deposit", "5", "--relay", &shop.url])["balance"]), 10_000_000);
+    assert_gasless(&world, &listener).await;
 }

@@ -382,3 +382,22 @@ async fn a_redemption_that_waits_is_not_pushed_aside() {
     assert_eq!(stage.fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
     assert_eq!((stage.sent().await, stage.balance().await), (2, Amount::new(7 * DOLLAR - DIME)));
 }
+
+/// The dollars that most people hold sign with version 2, and tell nobody.
+#[tokio::test]
+async fn a_dollar_whose_domain_has_version_two_is_relayed_as_well() {
+    let mut fixture = Fixture::start().await;
+    let maker = fixture.connect(LocalChain::test_key(0)).await;
+    fixture.token.address = crate::signing::token(&maker, "2", false, B256::ZERO).await;
+    crate::signing::mint(&maker, fixture.token.address, Fixture::payer().address(), 2 * DOLLAR).await;
+    let folder = tempfile::tempdir().unwrap();
+    let payee = fixture.start_payee(folder.path()).await;
+    let escrow = fixture.escrow(Fixture::payee()).await;
+    let watcher = Watcher::new(payee.clone(), escrow.clone());
+    let redeemer = Redeemer::new(payee.clone(), escrow.clone());
+    let stage = Stage { fixture, folder, payee, watcher, escrow, redeemer };
+    let relay = stage.relay(limits()).await;
+    relay.relay(&stage.deposit(2, 1).await).await.unwrap();
+    stage.settled().await;
+    assert_eq!((stage.sent().await, stage.balance().await), (1, Amount::new(2 * DOLLAR)));
+}
