@@ -40,7 +40,7 @@ fn every_mistake_of_the_model_is_noticed() {
 
 #[test]
 fn the_same_seed_tells_the_same_histories() {
-    let plan = Plan::new(7, 20_000);
+    let plan = Plan::new(7, 5_000);
     let alone = Plan { threads: std::num::NonZeroUsize::MIN, ..plan };
     assert_eq!(plan.run().tally, alone.run().tally);
     assert_ne!(plan.run().tally, Plan { seed: 8, ..plan }.run().tally);
