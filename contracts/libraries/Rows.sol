@@ -110,8 +110,8 @@ library Rows {
 
     /// @dev Hashes the preimages in place and asks the ecrecover precompile at address 1 about the signature that ends
     /// at `next`. It answers with one word, or with nothing if there is no signer; so what the scratch word held before
-    /// can't pass for an answer. A high `s` is asked about as well and refused after: that costs only a batch that has
-    /// one.
+    /// can't pass for an answer. A high `s` is asked about as well and refused after. In this form, with 255 bits for
+    /// `s`, nobody knows how to make one; the rule is the same for every signature all the same.
     function _recover(uint256 next, uint256 cumulativeAmount) private view returns (bytes32 id, bool isSigned) {
         uint256 highSMin = Vouchers.LOW_S_MAX + 1;
         assembly ("memory-safe") {
