@@ -20,6 +20,7 @@ use farthing_core::wire::relay::RELAY_PATH;
 use farthing_core::wire::{Problem, ProblemType, RelayAnswer, RelayOrder, RelayRequest, RelayTerms};
 use farthing_core::{Account, Address, Amount, B256, Channel, Timestamp, Token};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
@@ -32,6 +33,9 @@ const TURN_WITHIN: Duration = Duration::from_secs(20);
 
 /// A UTC day.
 const DAY_SECONDS: u64 = 86_400;
+
+/// How often it looks meanwhile whether another copy of it was sent.
+const TURN_STEP: Duration = Duration::from_millis(250);
 
 /// How long something must still be good when it is sent: it has to be mined before.
 const GOOD_FOR_SECONDS: u64 = 60;
@@ -252,6 +256,12 @@ struct Checked {
     digest: B256,
 }
 
+/// What comes of waiting for a turn.
+enum Turn {
+    Ours(OwnedMutexGuard<()>),
+    Done(RelayAnswer),
+}
+
 impl Relay {
     /// A relay that sends with the redeemer's key and takes turns with it.
     ///
@@ -296,11 +306,31 @@ impl Relay {
         }
         self.count(checked.order.payer(), false)?;
         self.check_on_chain(&checked.order).await?;
-        let turns = Arc::clone(&self.0.redeemer.turns);
-        let turn = tokio::time::timeout(TURN_WITHIN, turns.lock_owned()).await.map_err(|_| RelayError::Busy)?;
+        let turn = match self.turn(checked.digest).await? {
+            Turn::Ours(turn) => turn,
+            Turn::Done(answer) => return Ok(answer),
+        };
         // In a task of its own: a client that hangs up must not leave a transaction half sent.
         let relay = self.clone();
         tokio::spawn(async move { relay.send(checked, turn).await }).await.map_err(|_| RelayError::Stopped)?
+    }
+
+    /// Waits for the redeemer and for other orders; or until another copy of this one was sent, which may keep its turn
+    /// for as long as a block takes.
+    async fn turn(&self, digest: B256) -> Result<Turn, RelayError> {
+        let deadline = tokio::time::Instant::now() + TURN_WITHIN;
+        // One future throughout: whoever asks anew goes to the end of the queue.
+        let mut turn = pin!(Arc::clone(&self.0.redeemer.turns).lock_owned());
+        while tokio::time::Instant::now() < deadline {
+            tokio::select! {
+                turn = &mut turn => return Ok(Turn::Ours(turn)),
+                () = tokio::time::sleep(TURN_STEP) => {}
+            }
+            if let Some(answer) = self.sent_before(digest).await? {
+                return Ok(Turn::Done(answer));
+            }
+        }
+        Err(RelayError::Busy)
     }
 
     /// Everything that can be told without the chain.

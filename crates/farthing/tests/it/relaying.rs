@@ -18,6 +18,7 @@ use farthing::signer::SignerSync;
 use farthing::token::domain_of;
 use farthing_testkit::{Fixture, wait_until};
 use serde_json::json;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const DOLLAR: u128 = 1_000_000;
@@ -142,6 +143,23 @@ async fn one_order_is_one_transaction_however_often_it_is_sent() {
     assert_ne!(relay.relay(&again).await.unwrap(), first, "another salt is another order");
     stage.settled().await;
     assert_eq!((stage.sent().await, stage.balance().await), (2, Amount::new(9 * DOLLAR)));
+}
+
+/// The first copy keeps its turn until a block has it; the others need no turn of their own.
+#[tokio::test]
+async fn copies_of_one_order_are_answered_before_it_is_mined() {
+    let stage = Stage::new().await;
+    let chain = stage.fixture.connect(Fixture::payee()).await;
+    let escrow = Escrow::bind(chain, stage.fixture.deployment.escrow).await.unwrap();
+    let relay = Relay::start(Redeemer::new(stage.payee.clone(), escrow), limits()).await.unwrap();
+    automine(stage.chain(), false).await;
+    let order = stage.deposit(2, 1).await;
+    let all = async { tokio::join!(relay.relay(&order), relay.relay(&order), relay.relay(&order)) };
+    let (first, second, third) = tokio::time::timeout(Duration::from_secs(15), all).await.expect("answered");
+    let first = first.unwrap();
+    assert_eq!((second.unwrap(), third.unwrap()), (first, first));
+    ask(stage.chain(), "evm_mine", json!([])).await;
+    assert_eq!((stage.sent().await, stage.balance().await), (1, Amount::new(7 * DOLLAR)));
 }
 
 /// Whoever relays, or stands in between, can change nothing.
