@@ -135,9 +135,14 @@ impl Stage {
         let home = tempfile::tempdir().unwrap();
         let store = PayerStore::open(home.path().join("payer.store")).await.unwrap();
         // Bound by a key that never signs a transaction here.
-        let chain = fixture.connect(LocalChain::test_key(9)).await.with_mined_within(Duration::from_millis(400));
-        let escrow = Escrow::bind(chain, fixture.deployment.escrow).await.unwrap();
+        let escrow = fixture.escrow(LocalChain::test_key(9)).await;
         Self { fixture, _folders: (folder, home), payee, redeemer, store, escrow }
+    }
+
+    /// For what is never mined: a payer that waits no longer than it takes to be sure.
+    async fn impatient(&self) -> Escrow {
+        let chain = self.fixture.connect(LocalChain::test_key(9)).await.with_mined_within(Duration::from_millis(400));
+        Escrow::bind(chain, self.fixture.deployment.escrow).await.unwrap()
     }
 
     fn policy(&self) -> Policy {
@@ -259,7 +264,8 @@ async fn a_site_that_keeps_an_order_and_sends_it_late_makes_no_second_deposit() 
 async fn a_site_that_lies_about_sending_is_not_believed() {
     let stage = Stage::new().await;
     let site = Site::open(&stage, Manner::Lie).await;
-    let lie = stage.payer().relay(&stage.escrow, &site.url, stage.deposit(2)).await.unwrap_err();
+    let impatient = stage.impatient().await;
+    let lie = stage.payer().relay(&impatient, &site.url, stage.deposit(2)).await.unwrap_err();
     assert!(matches!(lie, OrderError::NotSeen { transaction, .. } if transaction == B256::repeat_byte(0xaa)), "{lie}");
     assert_eq!(stage.balance().await, 5 * DOLLAR);
     site.behave(Manner::Honest);
@@ -276,9 +282,10 @@ async fn two_that_sign_at_once_send_one_order() {
     // No block until both have signed and sent.
     automine(stage.escrow.chain(), false).await;
     let (one, other) = (stage.payer(), stage.payer());
+    let impatient = stage.impatient().await;
     let (first, second) = tokio::join!(
-        one.relay(&stage.escrow, &site.url, stage.deposit(2)),
-        other.relay(&stage.escrow, &site.url, stage.deposit(2))
+        one.relay(&impatient, &site.url, stage.deposit(2)),
+        other.relay(&impatient, &site.url, stage.deposit(2))
     );
     for outcome in [first, second] {
         let error = outcome.expect_err("nothing is mined");

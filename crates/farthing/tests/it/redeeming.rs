@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
-pub(crate) const IMPATIENT: Duration = Duration::from_millis(300);
+const IMPATIENT: Duration = Duration::from_millis(300);
 
 /// A shop that sold one item on each of several channels, and a connection with the payee's key.
 async fn sold(channels: u8) -> (Fixture, TempDir, Payee, Chain) {

@@ -1,7 +1,7 @@
 //! The relay against a real escrow: what it sends, what it refuses, and what that costs.
 
 use crate::payee::{DIME, buy, shop};
-use crate::redeeming::{IMPATIENT, ask, automine};
+use crate::redeeming::{ask, automine};
 use farthing::PrivateKeySigner;
 use farthing::chain::{Chain, Place};
 use farthing::clock;
@@ -23,6 +23,9 @@ use tempfile::TempDir;
 
 const DOLLAR: u128 = 1_000_000;
 
+/// How long a transaction may take here: long enough for a busy machine, short enough for what is never mined.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
 struct Stage {
     fixture: Fixture,
     folder: TempDir,
@@ -41,7 +44,7 @@ fn limits() -> RelayLimits {
 impl Stage {
     async fn new() -> Self {
         let (fixture, folder, payee, watcher) = shop().await;
-        let chain = fixture.connect(Fixture::payee()).await.with_mined_within(IMPATIENT);
+        let chain = fixture.connect(Fixture::payee()).await.with_mined_within(PATIENCE);
         let escrow = Escrow::bind(chain, fixture.deployment.escrow).await.unwrap();
         let redeemer = Redeemer::new(payee.clone(), escrow.clone());
         Self { fixture, folder, payee, watcher, escrow, redeemer }
@@ -368,7 +371,7 @@ async fn a_redemption_takes_the_place_of_what_is_stuck() {
     assert!(stage.spent() > Amount::ZERO, "set aside before it is sent");
     assert_eq!(relay.relay(&order).await.unwrap(), stuck, "it waits, and is not sent again");
     // Its turn ends after the time that a transaction may take; blocks come again.
-    tokio::time::sleep(IMPATIENT * 2).await;
+    tokio::time::sleep(PATIENCE).await;
     let redeemer = stage.redeemer.clone();
     let redeeming = tokio::spawn(async move { redeemer.redeem().await });
     let next = || async { stage.payee.store().redemptions().unwrap().iter().any(|record| !record.is_relayed()) };
