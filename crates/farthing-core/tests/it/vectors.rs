@@ -7,7 +7,8 @@ use farthing_core::ledger::{Charge, RequestId};
 use farthing_core::voucher::{Domain, SignatureError};
 use farthing_core::wire::credential::ChannelTerms;
 use farthing_core::{
-    Account, Address, Amount, B256, Channel, ChannelId, Deployment, Timestamp, Voucher, VoucherSignature,
+    Account, Address, Amount, B256, Channel, ChannelId, Deployment, Member, SplitTerms, Timestamp, Voucher,
+    VoucherSignature,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -88,6 +89,19 @@ struct AuthorizationCase {
     id: B256,
     salt: B256,
     nonce: B256,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SplitCase {
+    name: String,
+    escrow: Address,
+    operator: Address,
+    receipt_key: Address,
+    accounts: Vec<Address>,
+    shares: Vec<String>,
+    received: Vec<String>,
+    entitlements: Vec<Vec<String>>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads files, the core does not")]
@@ -234,5 +248,21 @@ fn withdrawals_are_signed_as_the_contract_checks_them() {
 fn an_authorizations_nonce_is_bound_to_what_it_funds() {
     for case in load::<AuthorizationCase>("authorizations.json") {
         assert_eq!(authorization_nonce(case.id, case.salt), case.nonce, "{}", case.name);
+    }
+}
+
+#[test]
+fn members_have_the_parts_that_the_contract_gives_them() {
+    for case in load::<SplitCase>("splits.json") {
+        let members = std::iter::zip(&case.accounts, &case.shares)
+            .map(|(account, shares)| Member { account: *account, shares: shares.parse().unwrap() })
+            .collect();
+        let terms = SplitTerms::as_they_are(case.escrow, case.operator, case.receipt_key, members).unwrap();
+        for (received, parts) in std::iter::zip(&case.received, &case.entitlements) {
+            for (account, part) in std::iter::zip(&case.accounts, parts) {
+                let due = terms.part_of(*account, Amount::new(received.parse().unwrap()));
+                assert_eq!(due, Amount::new(part.parse().unwrap()), "{} of {received}", case.name);
+            }
+        }
     }
 }
