@@ -124,28 +124,7 @@ impl<'a> Purse<'a> {
                 store.record_deposit(*deployment, account, farthing::clock::now()).await?;
                 Ok(None)
             }
-            PayerError::ReservationNeeded { deployment, channel, token, amount, required } => {
-                let recorded = required.saturating_sub(*amount);
-                let escrow = self.read(deployment).await?;
-                if self.settle(&escrow, store, channel, recorded).await? {
-                    return Ok(None);
-                }
-                let relay = self.relay_of(&escrow, store, channel, token, *amount).await?;
-                let amount = relay.as_ref().map_or(*amount, |relay| relay.amount);
-                let allowed = self.reserve.is_some_and(|allowed| allowed >= amount);
-                if !allowed && (self.reserve.is_some() || !self.agrees_to_reserve(&escrow, token, amount).await?) {
-                    let refusal = relay.map(|relay| relay.not_allowed(token));
-                    return Err(refusal.unwrap_or_else(|| error.into()));
-                }
-                match relay {
-                    Some(relay) => self.open(&escrow, channel, token, &relay).await?,
-                    None => self.make(&escrow, channel, token, amount).await?,
-                }
-                // What was allowed is for all that this command does.
-                self.reserve = self.reserve.map(|allowed| allowed.saturating_sub(amount));
-                self.settle(&escrow, store, channel, recorded).await?;
-                Ok(None)
-            }
+            PayerError::ReservationNeeded { .. } => self.reserve_for(store, error).await.map(|()| None),
             PayerError::ReservationNotFinal { deployment, channel, .. } if try_number < NOT_FINAL_TRIES => {
                 // Perhaps the payee is a block behind; perhaps what was recorded has left the channel since.
                 let escrow = self.read(deployment).await?;
@@ -156,6 +135,33 @@ impl<'a> Purse<'a> {
             }
             _ => Err(error.into()),
         }
+    }
+
+    /// Makes the reservation that an error asks for, if it is allowed, and waits until it is final.
+    async fn reserve_for(&mut self, store: &PayerStore, error: PayerError) -> Result<(), Failure> {
+        let PayerError::ReservationNeeded { deployment, channel, token, amount, required } = &error else {
+            return Err(error.into());
+        };
+        let recorded = required.saturating_sub(*amount);
+        let escrow = self.read(deployment).await?;
+        if self.settle(&escrow, store, channel, recorded).await? {
+            return Ok(());
+        }
+        let relay = self.relay_of(&escrow, store, channel, token, *amount).await?;
+        let amount = relay.as_ref().map_or(*amount, |relay| relay.amount);
+        let allowed = self.reserve.is_some_and(|allowed| allowed >= amount);
+        if !allowed && (self.reserve.is_some() || !self.agrees_to_reserve(&escrow, token, amount).await?) {
+            let refusal = relay.map(|relay| relay.not_allowed(token));
+            return Err(refusal.unwrap_or_else(|| error.into()));
+        }
+        match relay {
+            Some(relay) => self.open(&escrow, channel, token, &relay).await?,
+            None => self.make(&escrow, channel, token, amount).await?,
+        }
+        // What was allowed is for all that this command does.
+        self.reserve = self.reserve.map(|allowed| allowed.saturating_sub(amount));
+        self.settle(&escrow, store, channel, recorded).await?;
+        Ok(())
     }
 
     async fn read(&self, deployment: &Deployment) -> Result<Escrow, Failure> {

@@ -70,7 +70,18 @@ pub enum RelayOrder {
     },
 }
 
-/// The body of a request to relay.
+/// The body of a request to relay, one flat object:
+///
+/// ```json
+/// {
+///   "type": "withdrawal", "chainId": 8453, "escrow": "0x…", "account": { "payer": "0x…", "authorizedSigner": "0x…",
+///   "token": "0x…" }, "amount": "3750000", "to": "0x…", "nonce": 0, "deadline": "2026-01-01T00:20:00Z",
+///   "signature": "0x…"
+/// }
+/// ```
+///
+/// A `deposit` has an `account`, an `open` has a `channel`; both have an `amount` and an `authorization` with
+/// `validAfter`, `validBefore`, `salt` and `signature`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayRequest {
     /// The escrow that it is for.
