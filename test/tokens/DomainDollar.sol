@@ -7,8 +7,8 @@ import {ECDSA} from "solady/utils/ECDSA.sol";
 import {IERC3009} from "../../contracts/IFundingTokens.sol";
 
 /// @title DomainDollar
-/// @notice A token that signs in a domain of its maker's choice, as real dollars do in many: with version "2", without a
-/// version, with or without telling it (EIP-5267), or with a separator that belongs to another token.
+/// @notice A token that signs in a domain of its maker's choice, as real dollars do in many: with version "2", without
+/// a version, with or without telling it (EIP-5267), or with a separator that belongs to another token.
 contract DomainDollar is ERC20, IERC3009 {
     bytes32 private constant RECEIVE_TYPEHASH = keccak256(
         "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"

@@ -125,8 +125,8 @@ pub async fn balance_of(chain: &Chain, token: Address, holder: Address) -> Resul
     to_amount(read(chain, token, IERC20::balanceOfCall { holder }).await?)
 }
 
-/// Lets `spender` pull `amount` from the sender, unless it may already. Returns the transactions that were needed: none,
-/// one, or two, because some tokens (USDT among them) change an allowance only from zero or to zero.
+/// Lets `spender` pull `amount` from the sender, unless it may already. Returns the transactions that were needed:
+/// none, one, or two, because some tokens (USDT among them) change an allowance only from zero or to zero.
 ///
 /// Exactly the amount is approved, never everything: what is not approved can't be lost.
 ///

@@ -16,11 +16,11 @@ use serde::Serialize;
 
 /// Put money into your account in the escrow; it pays any creator
 ///
-/// Only your wallet can take it out again, at any time: farthing withdraw. The escrow may take exactly the amount: a token
-/// that knows permits is asked in the same transaction, any other is approved in one before it.
+/// Only your wallet can take it out again, at any time: farthing withdraw. The escrow may take exactly the amount: a
+/// token that knows permits is asked in the same transaction, any other is approved in one before it.
 ///
-/// Without gas, --relay names a site that sends what you sign, and pays for it: any creator who offers that. It can send
-/// it or not, and change nothing.
+/// Without gas, --relay names a site that sends what you sign, and pays for it: any creator who offers that. It can
+/// send it or not, and change nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

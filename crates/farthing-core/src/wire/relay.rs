@@ -1,7 +1,8 @@
-//! Relaying: a payer without the chain's own coin signs, and a site that offers it sends the transaction and pays its gas.
+//! Relaying: a payer without the chain's own coin signs, and a site that offers it sends the transaction and pays its
+//! gas.
 //!
-//! A listing says that a site relays, and from which amounts on. What is posted is complete in itself: the relay needs to
-//! believe nothing, and can change nothing.
+//! A listing says that a site relays, and from which amounts on. What is posted is complete in itself: the relay needs
+//! to believe nothing, and can change nothing.
 
 use crate::funding::{Authorization, Withdrawal, authorization_nonce};
 use crate::voucher::{SignatureError, VoucherSignature};

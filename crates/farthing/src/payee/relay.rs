@@ -2,8 +2,8 @@
 //!
 //! A stranger asks, and the creator pays. So what may be asked is narrow (this ledger's own escrow and token, from a
 //! minimum on, withdrawals of customers only), what it may cost is bounded (a budget of gas a day that survives a
-//! restart, a price above which nothing is sent, a number of orders a payer and day), and nothing is sent that the chain
-//! would refuse. The key that redeems sends this too, and they take turns.
+//! restart, a price above which nothing is sent, a number of orders a payer and day), and nothing is sent that the
+//! chain would refuse. The key that redeems sends this too, and they take turns.
 
 use super::redeemer::{RedeemError, Redeemer};
 use super::store::{Entry, Redemption, RedemptionState, Relayed};
@@ -43,8 +43,8 @@ const GOOD_FOR_SECONDS: u64 = 60;
 /// The price of gas that a creator pays at most unless it says otherwise: 50 gwei.
 const GAS_PRICE_MAX: u128 = 50_000_000_000;
 
-/// The most gas that one order may use: three times what a deposit of a usual token uses. A payer that is a contract, or
-/// became one (EIP-7702), has its own code run by tokens that ask it whether it signed.
+/// The most gas that one order may use: three times what a deposit of a usual token uses. A payer that is a contract,
+/// or became one (EIP-7702), has its own code run by tokens that ask it whether it signed.
 const GAS_MAX: u64 = 400_000;
 
 /// How much a relay gives.
@@ -113,7 +113,9 @@ pub enum RelayError {
         now: Timestamp,
     },
     /// Nobody has paid here from this account: free withdrawals are for customers.
-    #[error("nothing was bought here from account {}, and this site relays withdrawals of its customers only", account.id())]
+    #[error(
+        "nothing was bought here from account {}, and this site relays withdrawals of its customers only", account.id()
+    )]
     Stranger {
         /// The account.
         account: Account,
@@ -453,8 +455,8 @@ impl Relay {
         Ok(RelayAnswer { transaction: signed.hash })
     }
 
-    /// Within the gas of an order, at a price that the creator pays, and within the day's budget at the most that it can
-    /// cost.
+    /// Within the gas of an order, at a price that the creator pays, and within the day's budget at the most that it
+    /// can cost.
     fn check_cost(&self, signed: &SignedTransaction) -> Result<(), RelayError> {
         let limits = self.0.limits;
         let (gas, maximum) = (signed.gas_limit(), limits.gas_max);

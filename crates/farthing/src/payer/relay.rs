@@ -1,9 +1,9 @@
 //! Funding and withdrawing without gas: the payer signs, a site sends.
 //!
 //! Whoever sends it can send it or not, and that is all: the signature names account or channel, amount, receiver and
-//! time. So what has to be kept safe here is that nobody signs twice for one thing. An order is durable before it leaves;
-//! until the chain shows it as used, or its time is over, the very same order is sent again, and no other one of its kind
-//! is signed.
+//! time. So what has to be kept safe here is that nobody signs twice for one thing. An order is durable before it
+//! leaves; until the chain shows it as used, or its time is over, the very same order is sent again, and no other one
+//! of its kind is signed.
 
 use super::error::PayerError;
 use super::request::{origin, parse};
@@ -141,9 +141,12 @@ pub enum OrderError {
         /// In what.
         token: Box<Token>,
     },
-    /// The site does not send it. It was signed, and could still be sent until `until`; asking again, here or at another
-    /// site, sends the same order.
-    #[error("{site} does not relay it: {} ({status})", if problem.detail.is_empty() { &problem.title } else { &problem.detail })]
+    /// The site does not send it. It was signed, and could still be sent until `until`; asking again, here or at
+    /// another site, sends the same order.
+    #[error(
+        "{site} does not relay it: {} ({status})",
+        if problem.detail.is_empty() { &problem.title } else { &problem.detail }
+    )]
     Refused {
         /// The site.
         site: String,
