@@ -37,8 +37,8 @@ struct Permit {
     bytes32 s;
 }
 
-/// @notice A payer's signed transfer to the escrow, as in EIP-3009 (`receiveWithAuthorization`), of exactly the amount that
-/// is funded.
+/// @notice A payer's signed transfer to the escrow, as in EIP-3009 (`receiveWithAuthorization`), of exactly the amount
+/// that is funded.
 /// @param validAfter Unix time in seconds after which the token accepts it.
 /// @param validBefore Unix time in seconds before which the token accepts it.
 /// @param salt Tells apart authorizations for one account or channel: the signed nonce is
@@ -93,7 +93,8 @@ interface IEscrow {
     /// @notice Thrown when nothing would move.
     error ZeroAmount();
 
-    /// @notice Thrown when money would be sent to the zero address or to the escrow itself, where it would be lost.
+    /// @notice Thrown when a caller names the zero address or the escrow itself as the one to be paid, where money
+    /// would be lost. A voucher's payee is the signer's choice, and is paid whoever it is.
     error InvalidRecipient(address recipient);
 
     /// @notice Thrown when an amount or a sum does not fit the escrow's 104 bits.
@@ -158,7 +159,8 @@ interface IEscrow {
         uint256 amount
     );
 
-    /// @notice Emitted when money enters a channel's reservation from outside the escrow, if the channel was never used.
+    /// @notice Emitted when money enters a channel's reservation from outside the escrow, if its slot is empty: it was
+    /// never used, or closed before anything was redeemed.
     event Opened(
         bytes32 indexed channelId,
         address indexed payer,
@@ -173,7 +175,7 @@ interface IEscrow {
     event ToppedUp(bytes32 indexed channelId, uint256 amount);
 
     /// @notice Emitted when money moves from an account into the reservation of a channel of the same payer, signer and
-    /// token, if the channel was never used.
+    /// token, if the channel's slot is empty.
     event Reserved(
         bytes32 indexed channelId,
         address indexed payer,
@@ -208,8 +210,8 @@ interface IEscrow {
     event CloseRequested(bytes32 indexed channelId, address indexed payee, uint256 closeAt);
 
     /// @notice Emitted when the unused reservation goes back; `redeemed` is the channel's total, with what this close
-    /// paid out of the reservation. If the payer does not take the refund, a `Deposited` into the account (payer, payer,
-    /// token) follows in the same transaction.
+    /// paid out of the reservation. If the payer does not take the refund, a `Deposited` into the account (payer,
+    /// payer, token) follows in the same transaction.
     event Closed(bytes32 indexed channelId, address indexed payee, uint256 redeemed, uint256 refunded);
 
     /// @notice Emitted when a payer takes money out of an account.
@@ -232,13 +234,14 @@ interface IEscrow {
     /// @dev Reverts while the channel's clock runs, so that nothing is added that is about to leave.
     function open(Channel calldata channel, uint256 amount) external payable;
 
-    /// @notice Adds the caller's tokens to an account, with the caller's EIP-2612 permit instead of an earlier approval.
-    /// @dev The permit may fail: somebody else may have shown it to the token before, which leaves the same allowance. It is
-    /// the caller's own permit and the caller's own tokens, whatever the account says.
+    /// @notice Adds the caller's tokens to an account, with the caller's EIP-2612 permit instead of an earlier
+    /// approval.
+    /// @dev The permit may fail: somebody else may have shown it to the token before, which leaves the same allowance.
+    /// It is the caller's own permit and the caller's own tokens, whatever the account says.
     function depositWithPermit(Account calldata account, uint256 amount, Permit calldata permit) external;
 
-    /// @notice Adds the caller's tokens to a channel's reservation, with the caller's EIP-2612 permit instead of an earlier
-    /// approval.
+    /// @notice Adds the caller's tokens to a channel's reservation, with the caller's EIP-2612 permit instead of an
+    /// earlier approval.
     function openWithPermit(Channel calldata channel, uint256 amount, Permit calldata permit) external;
 
     /// @notice Adds the payer's tokens to the payer's account; anyone may send the payer's EIP-3009 authorization.
@@ -283,8 +286,8 @@ interface IEscrow {
 
     /* END */
 
-    /// @notice Redeems a voucher and gives the unused reservation back to the payer at once; only the payee and its operators
-    /// may.
+    /// @notice Redeems a voucher and gives the unused reservation back to the payer at once; only the payee and its
+    /// operators may.
     /// @dev A cumulative amount at or below what was redeemed closes without redeeming and needs no signature: the
     /// payee gives up only what is its own.
     /// @return paid Base units sent to the payee.
@@ -294,8 +297,8 @@ interface IEscrow {
         returns (uint256 paid, uint256 refunded);
 
     /// @notice Lets a key close the caller's channels, or forbids it.
-    /// @dev For a payee whose own key is kept offline. An operator can give up the payee's guarantees, by closing; it can
-    /// never say where money goes.
+    /// @dev For a payee whose own key is kept offline. An operator can give up the payee's guarantees, by closing; it
+    /// can never say where money goes.
     function setOperator(address operator, bool allowed) external;
 
     /// @notice Starts the exit delay of a channel with a reservation; only the payer may. Vouchers redeem throughout.
@@ -303,6 +306,8 @@ interface IEscrow {
     function requestClose(Channel calldata channel) external returns (uint256 closeAt);
 
     /// @notice Gives the unused reservation back to the payer once the exit delay has run. Anyone may call it.
+    /// @dev A payer that does not take its refund, and whose own account would pass 104 bits with it, withdraws first.
+    /// The payee can redeem all the same.
     /// @return refunded Base units given back to the payer.
     function finalizeClose(Channel calldata channel) external returns (uint256 refunded);
 

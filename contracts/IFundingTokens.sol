@@ -12,8 +12,8 @@ interface IERC2612 {
 /// @title Authorizations
 /// @notice What the escrow asks of a token whose holders sign transfers (EIP-3009).
 interface IERC3009 {
-    /// @notice Moves `value` from `from` to the caller, by `from`'s signature. Only `to` itself may call it, so nobody can
-    /// make the transfer without its purpose.
+    /// @notice Moves `value` from `from` to the caller, by `from`'s signature. Only `to` itself may call it, so nobody
+    /// can make the transfer without its purpose.
     function receiveWithAuthorization(
         address from,
         address to,

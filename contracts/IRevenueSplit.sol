@@ -23,9 +23,9 @@ struct SplitTerms {
 
 /// @title RevenueSplit
 /// @notice A payee that belongs to several: whatever it receives is its members' by their shares.
-/// @dev Of each `totalShares` base units that arrive, the first `shares` are the first member's, the next the second's, and
-/// so on round; so every base unit is somebody's from the moment it arrives, no rounding is left over, and what a member is
-/// due never falls. Anyone may send a member its part; one that can't receive keeps nobody waiting.
+/// @dev Of each `totalShares` base units that arrive, the first `shares` are the first member's, the next the second's,
+/// and so on round; so every base unit is somebody's from the moment it arrives, no rounding is left over, and what a
+/// member is due never falls. Anyone may send a member its part; one that can't receive keeps nobody waiting.
 interface IRevenueSplit {
     /// @notice Thrown when the caller or the account named is not a member.
     error NotMember(address account);
@@ -84,8 +84,8 @@ interface IRevenueSplitFactory {
     /// @notice Thrown when a member has no shares.
     error ZeroShares(address account);
 
-    /// @notice Thrown when this member's shares bring them above 10,000 in all: the smaller a share, the longer a round, and
-    /// the more it would matter who comes first in it.
+    /// @notice Thrown when this member's shares bring them above 10,000 in all: the smaller a share, the longer a
+    /// round, and the more it would matter who comes first in it.
     error TooManyShares(address account, uint256 maximum);
 
     /// @notice Emitted when a split is created.

@@ -8,8 +8,8 @@ import {IEscrow} from "./IEscrow.sol";
 import {IRevenueSplit, Member, SplitTerms} from "./IRevenueSplit.sol";
 
 /// @title RevenueSplit
-/// @dev The code that all splits share. A split is a clone of it whose own code ends in its terms, so that reading them costs
-/// one copy and nothing can change them.
+/// @dev The code that all splits share. A split is a clone of it whose own code ends in its terms, so that reading them
+/// costs one copy and nothing can change them.
 contract RevenueSplit is IRevenueSplit {
     /// @inheritdoc IRevenueSplit
     mapping(address token => uint256) public totalReleased;
@@ -17,8 +17,8 @@ contract RevenueSplit is IRevenueSplit {
     /// @inheritdoc IRevenueSplit
     mapping(address token => mapping(address member => uint256)) public released;
 
-    /// @dev Set while a token is sent. A token that calls the receiver before it moves the balance would let one member be
-    /// paid out of what another was just sent.
+    /// @dev Set while a token is sent. A token that calls the receiver before it moves the balance would let one member
+    /// be paid out of what another was just sent.
     bool private transient releaseInProgress;
 
     /// @dev Redemptions and refunds in the native coin arrive here.

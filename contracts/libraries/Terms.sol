@@ -6,8 +6,8 @@ import {Account, Channel} from "../IEscrow.sol";
 /// @title Terms
 /// @notice Computes the ids of accounts and channels, and reads their terms.
 /// @dev Solidity looks for dirty upper bits at every use of an address in calldata. Here the ids look once and refuse
-/// them, as Solidity would; every function of the escrow computes the id of the terms it takes, so the readers below need
-/// not look again. What uses them before the id does takes the lower 160 bits alone.
+/// them, as Solidity would; every function of the escrow computes the id of the terms it takes, so the readers below
+/// need not look again. What uses them before the id does takes the lower 160 bits alone.
 library Terms {
     /// @dev `keccak256(abi.encode(payer, authorizedSigner, token))`: the three words of calldata in just this order.
     function accountId(Account calldata account) internal pure returns (bytes32 id) {
