@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {AccountState, IEscrow} from "../contracts/IEscrow.sol";
 import {Base, Purse} from "./Base.t.sol";
 import {OddReceiver} from "./receivers/OddReceiver.sol";
+import {Reentrant} from "./receivers/Reentrant.sol";
 
 contract WithdrawForTest is Base {
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
@@ -212,6 +213,22 @@ contract WithdrawForTest is Base {
         expectInvalidSignature(purse(), 5, bank, 1);
         escrow.withdrawFor(purse(), 5, bank, deadline, compact(signature));
         assertEq(balanceOf(purse()), 95);
+    }
+
+    /// Losses 1 and 30: nor from inside the very transfer that it pays.
+    function test_RevertWhen_ReplayedFromTransfer() external {
+        Reentrant thief = new Reentrant();
+        Purse memory account = purseOf(etherChannel);
+        deposit(payer, account, 100);
+        bytes memory signature = signWithdrawal(account, 5, address(thief), 0, deadline);
+        bytes memory again = abi.encodeCall(IEscrow.withdrawFor, (account, 5, address(thief), deadline, signature));
+        thief.arm(address(escrow), 0, again, 0);
+        escrow.withdrawFor(account, 5, address(thief), deadline, signature);
+        assertTrue(thief.entered());
+        assertEq(thief.refusal(), IEscrow.InvalidSignature.selector);
+        assertEq(address(thief).balance, 5);
+        assertEq(balanceOf(account), 95);
+        assertEq(nonceOf(account), 1);
     }
 
     /// Loss 30: nor after the account was emptied and filled again, by whichever function.
