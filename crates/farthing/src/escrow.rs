@@ -12,6 +12,7 @@ use farthing_core::batch::pack_rows;
 use farthing_core::ledger::ChannelFunds;
 use farthing_core::wire::{RelayOrder, SignedAuthorization};
 use farthing_core::{AcceptedVoucher, Account, Amount, Channel, Deployment, Timestamp, VoucherSignature};
+use std::collections::BTreeSet;
 
 #[expect(missing_docs, reason = "generated from the ABI; IEscrow.sol documents it")]
 pub mod bindings {
@@ -416,6 +417,26 @@ impl Escrow {
     /// If the chain does not answer, or this is no escrow.
     pub async fn is_operator(&self, payee: Address, operator: Address) -> Result<bool, EscrowError> {
         self.read(abi::isOperatorCall { payee, operator }, BlockNumberOrTag::Latest).await
+    }
+
+    /// The keys that may close a payee's channels now, by what the escrow has logged since the chain began.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or does not look that far back.
+    pub async fn operators_of(&self, payee: Address) -> Result<BTreeSet<Address>, EscrowError> {
+        let filter = Filter::new().address(self.deployment.escrow).from_block(BlockNumberOrTag::Earliest);
+        let filter = filter.event_signature(abi::OperatorSet::SIGNATURE_HASH).topic1(payee.into_word());
+        let logs = self.chain.provider().get_logs(&filter).await.map_err(|error| self.chain.error(&error))?;
+        let mut operators = BTreeSet::new();
+        for event in logs.iter().filter_map(|log| abi::OperatorSet::decode_log(&log.inner).ok()) {
+            if event.allowed {
+                operators.insert(event.operator);
+            } else {
+                operators.remove(&event.operator);
+            }
+        }
+        Ok(operators)
     }
 
     fn request(&self, call: &impl SolCall) -> TransactionRequest {

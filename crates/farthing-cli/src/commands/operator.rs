@@ -10,6 +10,7 @@ use farthing::core::wire::SignedDelegation;
 use farthing::core::{Address, Deployment};
 use farthing::delegation::{DelegationError, delegate};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A day, in seconds.
 const DAY: u64 = 86_400;
@@ -29,9 +30,10 @@ Examples:
   farthing operator set ADDRESS
   farthing operator set ADDRESS --revoke")]
     Set(Set),
-    /// Show whether a key may close a payee's channels
+    /// Show which keys may close a payee's channels
     #[command(after_help = "\
-Example:
+Examples:
+  farthing operator show
   farthing operator show ADDRESS --payee ADDRESS")]
     Show(Show),
     /// Sign, for listeners, that a gateway's key signs your receipts
@@ -57,9 +59,9 @@ pub(crate) struct Set {
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// Look at this key
+    /// Look at this key alone
     #[arg(value_name = "ADDRESS")]
-    operator: Address,
+    operator: Option<Address>,
 
     /// Look at this payee's channels [default: your own]
     #[arg(long, value_name = "ADDRESS")]
@@ -88,6 +90,12 @@ struct Shown {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     transactions: Option<Vec<Transaction>>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    payee: Address,
+    operators: BTreeSet<Address>,
 }
 
 #[derive(Serialize)]
@@ -131,9 +139,23 @@ async fn show(context: &Context, command: &Show) -> Result<(), Failure> {
         None => context.address()?,
     };
     let escrow = context.escrow(context.chain().await?).await?;
-    let allowed = escrow.is_operator(payee, command.operator).await?;
-    let shown = Shown { payee, operator: command.operator, allowed, transactions: None };
+    let Some(operator) = command.operator else {
+        let listed = Listed { payee, operators: escrow.operators_of(payee).await? };
+        return context.output.result(&listed, || listed.text());
+    };
+    let allowed = escrow.is_operator(payee, operator).await?;
+    let shown = Shown { payee, operator, allowed, transactions: None };
     context.output.result(&shown, || shown.text())
+}
+
+impl Listed {
+    fn text(&self) -> String {
+        if self.operators.is_empty() {
+            return format!("no other key may close the channels of {}", self.payee);
+        }
+        let operators: Vec<String> = self.operators.iter().map(Address::to_string).collect();
+        format!("the channels of {} may be closed by\n{}", self.payee, operators.join("\n"))
+    }
 }
 
 impl Shown {

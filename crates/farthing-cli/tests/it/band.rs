@@ -131,11 +131,14 @@ async fn a_hot_gateway_key_works_for_a_payee_whose_key_is_offline() {
     assert_eq!(payee.json(&["operator", "set", &key])["transactions"].as_array().map(Vec::len), Some(1));
     assert_eq!(payee.json(&["operator", "set", &key])["transactions"], serde_json::json!([]), "it is already");
     assert_eq!(listener.json(&show)["allowed"], true);
+    let show_all = ["operator", "show", "--payee", &payee_address];
+    assert_eq!(listener.json(&show_all)["operators"], serde_json::json!([format!("{:#x}", gateway.address)]));
     let closed = gateway.json(&["close", channel, folder_name]);
     assert_eq!((amount(&closed["paid"]), amount(&closed["refunded"])), (0, 500_000));
     assert_eq!(dollars(&listener), 95_500_000, "5 deposited, of which a half came back at the close");
     payee.json(&["operator", "set", &key, "--revoke"]);
     assert_eq!(listener.json(&show)["allowed"], false);
+    assert_eq!(listener.json(&show_all)["operators"], serde_json::json!([]), "taken back");
     assert!(payee.run(&["--json", "operator", "set", &payee_address]).failed(2).contains("itself"));
 }
 
