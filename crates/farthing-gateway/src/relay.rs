@@ -62,6 +62,9 @@ fn log(error: &RelayError) {
         RelayError::BudgetSpent { spent, cost, budget } => {
             tracing::warn!(%spent, %cost, %budget, "not relayed: today's gas is used up; all in wei");
         }
+        RelayError::WalletLow { balance, required } => {
+            tracing::error!(%balance, %required, "not relayed: the wallet's coin is for redemptions; send it some");
+        }
         RelayError::GasTooDear { price, maximum } => {
             tracing::warn!(price, maximum, "not relayed: gas is too dear; both in wei");
         }

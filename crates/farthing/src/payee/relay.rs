@@ -47,6 +47,10 @@ const GAS_PRICE_MAX: u128 = 50_000_000_000;
 /// or became one (EIP-7702), has its own code run by tokens that ask it whether it signed.
 const GAS_MAX: u64 = 400_000;
 
+/// The gas that a relay leaves in its wallet, at the price of the moment: enough to redeem with before a reservation
+/// leaves.
+const GAS_KEPT: u128 = 1_000_000;
+
 /// How much a relay gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
@@ -162,6 +166,14 @@ pub enum RelayError {
         /// What is paid at most.
         maximum: u128,
     },
+    /// The wallet would keep too little to redeem with.
+    #[error("this site can pay for no more gas now; ask again later")]
+    WalletLow {
+        /// What the wallet holds, in wei.
+        balance: Amount,
+        /// What this would cost at most, and what is kept, in wei.
+        required: Amount,
+    },
     /// It would run more code than an order has reason to.
     #[error("it would use {gas} gas, more than the {maximum} that this site sends for an order")]
     TooMuchGas {
@@ -196,7 +208,12 @@ impl RelayError {
     pub const fn retry_after(&self, now: Timestamp) -> Option<u64> {
         match self {
             Self::BudgetSpent { .. } | Self::TooMany { .. } => Some(DAY_SECONDS - now.unix_seconds() % DAY_SECONDS),
-            Self::Busy | Self::GasTooDear { .. } | Self::Escrow(_) | Self::Store(_) | Self::Redeemer(_) => Some(60),
+            Self::Busy
+            | Self::GasTooDear { .. }
+            | Self::WalletLow { .. }
+            | Self::Escrow(_)
+            | Self::Store(_)
+            | Self::Redeemer(_) => Some(60),
             _ => None,
         }
     }
@@ -212,7 +229,9 @@ impl RelayError {
             Self::Signature(_) | Self::Time { .. } => ProblemType::RelayInvalid,
             Self::TooMany { .. } => ProblemType::RelayTooMany,
             Self::WouldFail { .. } => ProblemType::RelayWouldFail,
-            Self::Busy | Self::BudgetSpent { .. } | Self::GasTooDear { .. } => ProblemType::RelayExhausted,
+            Self::Busy | Self::BudgetSpent { .. } | Self::GasTooDear { .. } | Self::WalletLow { .. } => {
+                ProblemType::RelayExhausted
+            }
             Self::Escrow(_) | Self::Store(_) | Self::Redeemer(_) | Self::Stopped => {
                 return Problem::new(ProblemType::RelayExhausted, "it can't be sent now; ask again later");
             }
@@ -438,7 +457,7 @@ impl Relay {
             EscrowError::Chain(ChainError::Reverted { reason, .. }) => RelayError::WouldFail { reason },
             error => error.into(),
         })?;
-        self.check_cost(&signed)?;
+        self.check_cost(&signed).await?;
         self.count(checked.order.payer(), true)?;
         let record = self.write_down(&checked, &signed).await?;
         if let Err(error) = redeemer.escrow.chain().submit(&signed).await {
@@ -456,8 +475,8 @@ impl Relay {
     }
 
     /// Within the gas of an order, at a price that the creator pays, and within the day's budget at the most that it
-    /// can cost.
-    fn check_cost(&self, signed: &SignedTransaction) -> Result<(), RelayError> {
+    /// can cost. The wallet keeps enough to redeem with: a favour must not cost the creator a reservation.
+    async fn check_cost(&self, signed: &SignedTransaction) -> Result<(), RelayError> {
         let limits = self.0.limits;
         let (gas, maximum) = (signed.gas_limit(), limits.gas_max);
         if gas > maximum {
@@ -471,6 +490,12 @@ impl Relay {
         let (cost, budget) = (signed.cost_max(), limits.gas_budget_per_day);
         if spent.saturating_add(cost) > budget {
             return Err(RelayError::BudgetSpent { spent, cost, budget });
+        }
+        let chain = self.0.redeemer.escrow.chain();
+        let balance = chain.balance(chain.sender().ok_or(ChainError::ReadOnly)?).await?;
+        let required = cost.saturating_add(Amount::new(price.saturating_mul(GAS_KEPT)));
+        if balance < required {
+            return Err(RelayError::WalletLow { balance, required });
         }
         Ok(())
     }

@@ -312,6 +312,21 @@ async fn the_days_gas_is_counted_to_the_wei_and_over_a_restart() {
     Relay::start(redeemer, limits()).await.unwrap().relay(&order).await.expect("within the budget it is sent");
 }
 
+/// What a creator needs to redeem before a reservation leaves is not given away.
+#[tokio::test]
+async fn the_wallet_keeps_enough_to_redeem_with() {
+    let stage = Stage::new().await;
+    let relay = stage.relay(limits()).await;
+    let order = stage.deposit(2, 1).await;
+    let give = |wei: u128| stage.fixture.local.give_ether(stage.chain(), Fixture::payee().address(), Amount::new(wei));
+    give(10_u128.pow(15)).await.unwrap();
+    let refused = relay.relay(&order).await.unwrap_err();
+    let RelayError::WalletLow { required, .. } = refused else { panic!("{refused}") };
+    assert_eq!((stage.sent().await, stage.spent()), (0, Amount::ZERO));
+    give(required.base_units() * 2).await.unwrap();
+    relay.relay(&order).await.expect("with enough it is sent");
+}
+
 #[tokio::test]
 async fn a_payer_has_its_share_of_the_day_and_no_more() {
     let stage = Stage::new().await;
