@@ -28,8 +28,20 @@ if node script/losses.mjs --without test_Loss30_RelayedWithdrawalReplayed 2>/dev
   echo "error: script/losses.mjs does not notice that a test is missing" >&2
   exit 1
 fi
+step "contracts: every branch of a test's plan has its test, and every test its branch"
+node script/trees.mjs --control
+step "contracts: no instruction that lets others act in the escrow's name"
+node script/opcodes.mjs --control
 step "contracts: unit, fuzz and invariant tests"
 $forge test
+if ./script/python.sh; then
+  step "contracts: slither finds nothing of medium impact or above without a reason"
+  node script/slither.mjs
+  step "contracts: the invariants proved for the functions that take seconds (./script/verify.sh proves all)"
+  node script/prove.mjs --quick
+else
+  step "left out, because the analysers can't be installed (see above): slither, proofs"
+fi
 
 step "rust: lints"
 cargo clippy --workspace --all-targets --all-features --locked --quiet -- --deny warnings

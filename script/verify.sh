@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Runs the checks that are too long for every test run, or one of them by name, each with its negative control.
+#
+#   ./script/verify.sh [trees|bytecode|slither|proofs|controls|mutation|reproducible] [options of that check]
+#
+# docs/verification.md says what each of them shows and what it printed last.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() {
+  printf '\n=== %s (%s s)\n' "$*" "$SECONDS"
+}
+
+analysers() {
+  ./script/python.sh || {
+    echo "error: slither and halmos can't be had here" >&2
+    exit 1
+  }
+}
+
+trees() {
+  say "trees: every branch has its test and every test its branch"
+  node script/trees.mjs --control
+}
+
+bytecode() {
+  say "bytecode: no instruction that lets others act in the escrow's name"
+  node script/opcodes.mjs --control
+}
+
+slither() {
+  analysers
+  say "slither: nothing of medium impact or above without a reason"
+  node script/slither.mjs
+  node script/slither.mjs --control
+}
+
+proofs() {
+  analysers
+  say "proofs: the escrow's invariants, from every state, for every call"
+  node script/prove.mjs "$@"
+}
+
+controls() {
+  analysers
+  say "proofs: each seeded mistake breaks the proof that it should"
+  node script/prove.mjs --controls "$@"
+}
+
+mutation() {
+  say "mutation: every mistake of one token is noticed by a test"
+  node script/mutate.mjs "$@"
+}
+
+reproducible() {
+  say "reproducible: two clones in two folders build the same bytes"
+  ./script/reproducible.sh
+}
+
+checks=(trees bytecode slither proofs controls mutation reproducible)
+if [ $# -eq 0 ]; then
+  ./script/tools.sh
+  for check in "${checks[@]}"; do "$check"; done
+  say "all passed"
+  exit
+fi
+name=$1
+shift
+for check in "${checks[@]}"; do
+  if [ "$check" = "$name" ]; then
+    ./script/tools.sh
+    "$check" "$@"
+    exit
+  fi
+done
+echo "error: there is no check $name; there are: ${checks[*]}" >&2
+exit 2
