@@ -105,7 +105,7 @@ impl Ledger {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Failure 18: of eight parallel requests seven failed. Here any order of an honest payer's vouchers is fine.
+    /// Loss 18: of eight parallel requests seven failed. Here any order of an honest payer's vouchers is fine.
     #[test]
     fn vouchers_of_parallel_requests_succeed_in_any_order(
         (prices, order) in proptest::collection::vec(1..1000_u128, 1..8)
@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-/// Failure 12: two hundred copies of one voucher on one item are one charge; on two hundred items they buy one.
+/// Loss 12: two hundred copies of one voucher on one item are one charge; on two hundred items they buy one.
 #[test]
 fn copies_of_one_voucher_buy_one_item() {
     let mut ledger = Ledger::new();
@@ -222,7 +222,7 @@ fn an_account_never_seen_is_trusted_with_one_item_and_more_once_it_was_redeemed_
     }
 }
 
-/// Failure 12: an unconfirmed reservation is no guarantee; neither is one whose close is requested (failure 27).
+/// Loss 12: an unconfirmed reservation is no guarantee; neither is one whose close is requested (loss 27).
 #[test]
 fn a_reservation_counts_when_it_is_final_and_not_once_its_close_is_requested() {
     let mut position = generous();
@@ -254,7 +254,7 @@ fn a_withdrawn_account_a_spent_day_and_a_stale_view_get_no_credit() {
     assert!(matches!(refused(&|p| p.strangers_today = ENOUGH), Refusal::StrangersExhausted { .. }));
 }
 
-/// Failure 34: more than the escrow's 104 bits could never be redeemed in full.
+/// Loss 34: more than the escrow's 104 bits could never be redeemed in full.
 #[test]
 fn a_promise_beyond_what_the_escrow_counts_is_refused() {
     let mut ledger = Ledger::new();

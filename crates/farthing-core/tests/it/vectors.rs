@@ -137,7 +137,7 @@ fn ids_digests_and_signatures_equal_those_of_the_contract_and_viem() {
     }
 }
 
-/// Failure 3: a field that is in the type and not in the digest.
+/// Loss 3: a field that is in the type and not in the digest.
 #[test]
 fn changing_any_one_field_changes_the_digest() {
     for case in load::<VoucherCase>("vouchers.json") {
@@ -171,7 +171,7 @@ fn changing_any_one_field_changes_the_digest() {
     }
 }
 
-/// Failure 10: a second encoding of one signature.
+/// Loss 10: a second encoding of one signature.
 #[test]
 fn one_promise_has_one_signature() {
     for case in load::<VoucherCase>("vouchers.json") {

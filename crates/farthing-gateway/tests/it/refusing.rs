@@ -221,6 +221,25 @@ async fn a_voucher_that_has_paid_pays_for_nothing_else() {
     assert_eq!(shop.spent(), PRICE);
 }
 
+/// Loss 29: anybody can put money in under a victim's name, and name an own key as its signer.
+#[tokio::test]
+async fn money_put_in_under_a_victims_name_buys_nothing_that_the_victim_bought() {
+    let shop = Shop::open();
+    let (victim, bought) = honest(&shop).await;
+    assert_eq!(shop.send(request(Method::GET, SONG, Some(&bought))).await.status, StatusCode::OK);
+    let mut thief = Buyer::with(shop.payee.address(), 0x66);
+    thief.channel.payer = victim.channel.payer;
+    let fetch_again = thief.credential(&bought.challenge, Amount::ZERO);
+    let answer = shop.send(request(Method::GET, SONG, Some(&fetch_again))).await;
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "it is not the buyer's key");
+    let mut victims_channel = thief.credential(&bought.challenge, PRICE);
+    (victims_channel.payload.channel_id, victims_channel.payload.terms) =
+        (bought.payload.channel_id, bought.payload.terms);
+    let answer = shop.send(request(Method::GET, SONG, Some(&victims_channel))).await;
+    assert_refused(&answer, ProblemType::SignerMismatch);
+    assert_eq!((shop.charges().len(), shop.spent()), (1, PRICE));
+}
+
 #[tokio::test]
 async fn a_client_can_not_choose_the_realm() {
     let shop = Shop::open();

@@ -27,7 +27,7 @@ async fn a_second_deployment_finds_the_escrow_already_there() {
     assert!(matches!(refused, Err(EscrowError::ExitDelay { exit_delay: 60 })), "{refused:?}");
 }
 
-/// Failure 33: money sent to a right but empty address is gone.
+/// Loss 33: money sent to a right but empty address is gone.
 #[tokio::test]
 async fn an_escrow_without_code_is_refused() {
     let fixture = Fixture::start().await;

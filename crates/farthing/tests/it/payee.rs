@@ -228,7 +228,19 @@ async fn credit_ends_at_the_limit_and_goes_on_after_a_final_redemption() {
     buy(&fixture, &payee, &channel, "/21", 21 * DIME).await.unwrap();
 }
 
-/// Failure 17: fifteen of fifteen requests were served after the payer had emptied the escrow.
+/// Loss 28: one account, many salts, and a credit limit for each of them.
+#[tokio::test]
+async fn many_channels_of_one_account_share_its_credit() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    for number in 0..20 {
+        buy(&fixture, &payee, &fixture.channel(number), "/1", DIME).await.unwrap();
+    }
+    let beyond = buy(&fixture, &payee, &fixture.channel(20), "/1", DIME).await.unwrap_err().problem();
+    assert_eq!(beyond.problem_type(), Some(ProblemType::InsufficientBalance));
+    assert!(beyond.detail.contains("$2.10 would be owed before the creator redeems"), "{}", beyond.detail);
+}
+
+/// Loss 17: fifteen of fifteen requests were served after the payer had emptied the escrow.
 #[tokio::test]
 async fn a_withdrawal_cuts_credit_at_the_next_look() {
     let (fixture, _folder, payee, mut watcher) = shop().await;
@@ -265,7 +277,7 @@ async fn a_reservation_serves_when_it_is_final_and_comes_back_by_the_payees_clos
     assert_eq!(fixture.dollars_of(Fixture::payer().address()).await, Amount::new(95_000_000 + 9 * DIME));
 }
 
-/// Failure 27: a reservation whose close is requested counts as zero, from the head of the chain.
+/// Loss 27: a reservation whose close is requested counts as zero, from the head of the chain.
 #[tokio::test]
 async fn a_requested_close_stops_service_at_the_next_look() {
     let (fixture, _folder, payee, mut watcher) = shop().await;
@@ -407,7 +419,7 @@ impl FundsSource for Slow {
     }
 }
 
-/// Failure 17: the close is requested and passed by the watcher while the first contact's answer is on its way.
+/// Loss 17: the close is requested and passed by the watcher while the first contact's answer is on its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_answer_at_first_contact_is_read_again() {
     let (fixture, _folder, _payee, _) = shop().await;

@@ -220,7 +220,7 @@ fn the_same_check_finds_a_payer_without_budgets() {
     assert!(found.is_err(), "the property holds without budgets, so it says nothing");
 }
 
-// Failure 13.
+// Loss 13.
 #[test]
 fn a_payee_that_refuses_everything_holds_one_items_worth() {
     let mut world = World::new(limits());
