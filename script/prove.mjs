@@ -88,6 +88,16 @@ const read = (file) => readFileSync(join(root, "test/proofs", file), "utf8");
 
 const contracts = () => [...read("Escrow.proof.sol").matchAll(/^contract (\w+)/gm)].map(([, name]) => name);
 
+/** Every function that can change something has a contract that is about it. */
+function checkComplete() {
+  const { abi } = JSON.parse(readFileSync(join(root, "crates/farthing/abi/Escrow.json"), "utf8"));
+  const source = read("Escrow.proof.sol");
+  const changes = abi.filter(({ type, stateMutability }) => type === "function" && !/view|pure/.test(stateMutability));
+  const missing = changes.filter(({ name }) => !source.includes(`return selector == IEscrow.${name}.selector;`));
+  if (missing.length > 0) fail(`no proof is about ${missing.map(({ name }) => name).join(", ")}`);
+  if (abi.some(({ type }) => type === "receive" || type === "fallback")) fail("no proof is about receive or fallback");
+}
+
 /** A rule must be proved; that the function is reached must be refuted, because the check says that it never is. */
 function verdict({ contract, check, exitcode }) {
   if (check === "check_Reach") return exitcode === REFUTED ? "reached" : undefined;
@@ -98,6 +108,7 @@ function verdict({ contract, check, exitcode }) {
 }
 
 function prove(only) {
+  checkComplete();
   const counts = { reached: 0, proved: 0, undecided: 0, failed: 0 };
   for (const contract of only ?? contracts()) {
     const checks = QUICK.includes(contract) ? ["check_"] : [...checksOf(contract)];

@@ -102,6 +102,8 @@ abstract contract Rules is World {
         assert(later == before || touches(any, purse));
         bool withdrawsFor = any.selector == IEscrow.withdrawFor.selector && same(purse, any.purse);
         assert(nonceIn(later) == nonceIn(before) + (withdrawsFor ? 1 : 0));
+        bool gains = any.namesAccount || (refunds(any) && same(purse, refundPurseOf(any.channel[0])));
+        assert(balanceIn(later) <= balanceIn(before) || gains);
         if (balanceIn(later) >= balanceIn(before)) return;
         uint256 spent = balanceIn(before) - balanceIn(later);
         assert(spent <= redeemed || _mayTake(any, purse, nonceIn(before), spent));
