@@ -27,6 +27,9 @@ use url::Url;
 /// which sits on it gives it up soon.
 const GOOD_FOR: u64 = 1_200;
 
+/// How long the chain is looked at after an answer was lost. What is mined later is found when it is asked for again.
+const LOST_ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
 /// What is to be done by somebody else's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
@@ -494,32 +497,42 @@ impl Payer {
         if was_open && self.standing(escrow, &request).await? == Standing::Used {
             return done(None).await;
         }
-        let transaction = match post(&self.http, site, &request).await {
-            Ok(answer) => answer.transaction,
-            // Somebody may have sent it all the same: the answer was lost, or another site has it.
-            Err(error) => {
-                return match self.standing(escrow, &request).await? {
-                    Standing::Used => done(None).await,
-                    _ => Err(error),
-                };
-            }
+        let answer = post(&self.http, site, &request).await;
+        let patience = match answer {
+            Ok(_) => escrow.chain().mined_within(),
+            Err(OrderError::OutcomeUnknown { .. }) => LOST_ANSWER_WITHIN,
+            Err(_) => Duration::ZERO,
         };
-        let patience = escrow.chain().mined_within();
+        match (self.wait_for_use(escrow, &request, patience).await?, answer) {
+            // Even without an answer: it was lost, or another site has the order.
+            (Standing::Used, answer) => done(answer.ok().map(|answer| answer.transaction)).await,
+            (_, Err(error)) => Err(error),
+            (Standing::Open, Ok(RelayAnswer { transaction })) => {
+                let (site, seconds) = (site.origin.clone(), patience.as_secs());
+                Err(OrderError::NotSeen { site, transaction, seconds })
+            }
+            (Standing::Expired, Ok(_)) => {
+                self.store.finish_order(request).await?;
+                Err(OrderError::Expired { until: request.order.expires() })
+            }
+        }
+    }
+
+    /// Looks at the chain, at least once, until it shows the order as used or over, or `patience` is at an end.
+    async fn wait_for_use(
+        &self,
+        escrow: &Escrow,
+        request: &RelayRequest,
+        patience: Duration,
+    ) -> Result<Standing, OrderError> {
         let deadline = tokio::time::Instant::now() + patience;
         let mut pause = Duration::from_millis(50);
         loop {
-            match self.standing(escrow, &request).await? {
-                Standing::Used => return done(Some(transaction)).await,
-                Standing::Expired => {
-                    self.store.finish_order(request).await?;
-                    return Err(OrderError::Expired { until: request.order.expires() });
-                }
-                Standing::Open if tokio::time::Instant::now() >= deadline => {
-                    let (site, seconds) = (site.origin.clone(), patience.as_secs());
-                    return Err(OrderError::NotSeen { site, transaction, seconds });
-                }
-                Standing::Open => tokio::time::sleep(pause).await,
+            let standing = self.standing(escrow, request).await?;
+            if standing != Standing::Open || tokio::time::Instant::now() >= deadline {
+                return Ok(standing);
             }
+            tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
