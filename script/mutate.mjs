@@ -26,6 +26,7 @@ const SOURCES = {
   "contracts/libraries/Rows.sol": ["Escrow"],
   "contracts/libraries/Slots.sol": ["Escrow"],
   "contracts/libraries/Vouchers.sol": ["Escrow"],
+  "contracts/libraries/Terms.sol": ["Escrow"],
   "contracts/RevenueSplit.sol": ["RevenueSplit", "RevenueSplitFactory"],
   "contracts/RevenueSplitFactory.sol": ["RevenueSplitFactory"],
 };
