@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the checks that are too long for every test run, or one of them by name, each with its negative control.
 #
-#   ./script/verify.sh [trees|bytecode|slither|proofs|controls|mutation|reproducible] [options of that check]
+#   ./script/verify.sh [trees|bytecode|slither|coverage|proofs|controls|mutation|reproducible] [options of that check]
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -35,6 +35,12 @@ slither() {
   node script/slither.mjs --control
 }
 
+coverage() {
+  say "coverage: tests reach every line and branch of contracts/, or a reason is given"
+  node script/coverage.mjs "$@"
+  if [ $# -eq 0 ]; then node script/coverage.mjs --control; fi
+}
+
 proofs() {
   analysers
   say "proofs: the escrow's invariants, from every state, for every call"
@@ -57,7 +63,7 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither proofs controls mutation reproducible)
+checks=(trees bytecode slither coverage proofs controls mutation reproducible)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done
