@@ -28,7 +28,9 @@ const HALMOS = [
   "--loop",
   "3",
   "--solver-timeout-assertion",
-  "60s",
+  "300s",
+  "--solver-command",
+  `"${join(root, ".venv/bin/python")}" "${join(root, "test/proofs/solve.py")}"`,
   "--no-status",
 ];
 
@@ -47,10 +49,11 @@ const QUICK = [
 ];
 
 /** Runs the checks of a contract whose names begin so. One that comes to no end is undecided. */
-function halmos(folder, contract, check) {
+function halmos(folder, contract, check, ...more) {
   const report = join(folder, "out", "halmos.json");
   rmSync(report, { force: true });
-  const words = [...HALMOS, "--root", folder, "--contract", contract, "--function", check, "--json-output", report];
+  const about = ["--root", folder, "--contract", contract, "--function", check, "--json-output", report];
+  const words = [...HALMOS, ...about, ...more];
   const path = [join(root, "node_modules/.bin"), join(root, ".venv/bin"), process.env.PATH].join(delimiter);
   // `timeout` ends the solvers that halmos has started as well.
   const run = spawnSync("timeout", ["-k", "5", `${LIMIT_SECONDS}`, join(root, ".venv/bin/halmos"), ...words], {
@@ -154,7 +157,7 @@ function control(only) {
       const evm = compile("Escrow", seed(mistake));
       if (!evm) fail(`"${mistake.name}" does not compile`);
       install(folder, "Escrow", evm);
-      const [result] = halmos(folder, mistake.contract, mistake.check);
+      const [result] = halmos(folder, mistake.contract, mistake.check, "--early-exit");
       const noticed = result?.exitcode === REFUTED;
       if (!noticed) missed++;
       console.log(
