@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job on a local chain, end to end: two creators, one of them a band of three, one listener, one deposit, one
-# voucher per item, and only the last vouchers redeemed. Touches no chain but a local anvil (31337). `--json` prints one JSON object last.
+# voucher per item, and only the last vouchers redeemed. Touches no chain but a local anvil (31337). `--json` prints one
+# JSON object last.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$here"

@@ -36,6 +36,7 @@ mod error;
 mod fetch;
 mod http;
 mod offer;
+mod order_error;
 mod policy;
 mod receipt;
 mod relay;
@@ -46,9 +47,10 @@ mod tip;
 pub use budget::{BudgetError, Counted};
 pub use error::PayerError;
 pub use http::HttpOptions;
+pub use order_error::OrderError;
 pub use policy::{EXIT_DELAY_ANY, KnownToken, Limits, Policy, Trust};
 pub use receipt::ReceiptError;
-pub use relay::{OrderError, Relayed, Wish};
+pub use relay::{Relayed, Wish};
 pub use store::{
     FundedAccount, OpenOrder, PaidChannel, PayerStore, Promise, PromiseId, PromiseState, Spending, StoreError,
 };
