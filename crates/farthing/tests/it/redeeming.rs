@@ -103,10 +103,10 @@ async fn a_stuck_redemption_is_replaced_at_the_same_nonce_and_pays_once() {
     let (fixture, _folder, payee, chain) = sold(3).await;
     let payee_address = Fixture::payee().address();
     automine(&chain, false).await;
-    let redeemer = redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await;
-    not_mined(redeemer.redeem().await);
+    not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     gas_gets_dearer(&chain).await;
     automine(&chain, true).await;
+    let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     let redeemed = redeemer.redeem().await.unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].vouchers, redeemed[0].paid), (1, 3, Amount::new(3 * DIME)));
     assert_eq!(fixture.dollars_of(payee_address).await, Amount::new(3 * DIME));
@@ -175,10 +175,10 @@ async fn a_crash_before_sending_is_made_good() {
 async fn a_crash_after_sending_is_made_good() {
     let (fixture, _folder, payee, chain) = sold(1).await;
     automine(&chain, false).await;
-    let redeemer = redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await;
-    not_mined(redeemer.redeem().await);
+    not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     ask(&chain, "evm_mine", json!([])).await;
     automine(&chain, true).await;
+    let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     assert!(redeemer.redeem().await.unwrap().done.is_empty(), "nothing is due");
     let records = records(&payee);
     assert!(records.len() == 1 && is_mined(&records[0]), "{records:?}");
@@ -188,10 +188,10 @@ async fn a_crash_after_sending_is_made_good() {
 async fn a_dropped_redemption_is_sent_again() {
     let (fixture, _folder, payee, chain) = sold(1).await;
     automine(&chain, false).await;
-    let redeemer = redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await;
-    not_mined(redeemer.redeem().await);
+    not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     ask(&chain, "anvil_dropTransaction", json!([records(&payee)[0].hash])).await;
     automine(&chain, true).await;
+    let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
     let records = records(&payee);
@@ -203,10 +203,10 @@ async fn a_dropped_redemption_is_sent_again() {
 async fn a_redemption_whose_nonce_is_gone_has_failed() {
     let (fixture, _folder, payee, chain) = sold(1).await;
     automine(&chain, false).await;
-    let redeemer = redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await;
-    not_mined(redeemer.redeem().await);
+    not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     ask(&chain, "anvil_dropTransaction", json!([records(&payee)[0].hash])).await;
     automine(&chain, true).await;
+    let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     let other = farthing::token::approve_if_needed;
     other(&chain, fixture.token.address, fixture.deployment.escrow, Amount::new(1)).await.unwrap();
     assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
@@ -271,10 +271,10 @@ async fn a_close_replaces_a_stuck_redemption() {
     fixture.escrow(Fixture::payer()).await.reserve(&channel, Amount::new(5 * DIME)).await.unwrap();
     Watcher::new(payee.clone(), fixture.escrow(Fixture::payee()).await).step().await.unwrap();
     automine(&chain, false).await;
-    let redeemer = redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await;
-    not_mined(redeemer.redeem().await);
+    not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     gas_gets_dearer(&chain).await;
     automine(&chain, true).await;
+    let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     let closed = redeemer.close(channel.id(&fixture.deployment)).await.unwrap();
     assert_eq!((closed.paid, closed.refunded), (Amount::new(DIME), Amount::new(4 * DIME)));
     assert_eq!(chain.transactions_of(Fixture::payee().address()).await.unwrap(), 1);
