@@ -6,7 +6,7 @@ use crate::home::create_private_folder;
 use clap::Args;
 use farthing::PrivateKeySigner;
 use farthing::chain::Chain;
-use farthing::core::ledger::CreditTerms;
+use farthing::core::exposure::CreditTerms;
 use farthing::core::wire::Delegation;
 use farthing::core::{Address, Amount, ChannelId, Token};
 use farthing::escrow::Escrow;
@@ -175,13 +175,13 @@ impl DataFolder {
         let escrow = Escrow::bind(chain, deployment.escrow).await?;
         // Nothing is sold here, so no credit is given.
         let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
-        let payee = start_payee(&record, credit, None, store, key, &escrow)?;
+        let payee = start_payee(&record, credit, None, store, key, &escrow).await?;
         Ok((record, Redeemer::new(payee, escrow)))
     }
 }
 
 /// A payee over an opened ledger.
-pub(crate) fn start_payee(
+pub(crate) async fn start_payee(
     record: &LedgerRecord,
     credit: CreditTerms,
     delegation: Option<Delegation>,
@@ -198,13 +198,13 @@ pub(crate) fn start_payee(
         stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
         delegation,
     };
-    let secret = store.challenge_secret()?;
+    let secret = store.challenge_secret().await?;
     Ok(Payee::start(options, secret, receipt_key, Arc::new(store), Arc::new(escrow.clone()))?)
 }
 
 /// The ledger added up, as it is shown.
-pub(crate) fn report(store: &dyn PayeeStore, payee: Address, token: &Token) -> Result<EarningsReport, Failure> {
-    let earnings: Earnings = earnings(store)?;
+pub(crate) async fn report(store: &dyn PayeeStore, payee: Address, token: &Token) -> Result<EarningsReport, Failure> {
+    let earnings: Earnings = earnings(store).await?;
     let earnings = serde_json::to_value(earnings).map_err(|error| Failure::new(Code::Unexpected, error))?;
     Ok(EarningsReport { payee, token: token.clone(), earnings })
 }

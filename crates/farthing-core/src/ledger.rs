@@ -5,7 +5,10 @@
 //! before that. The signature is checked before anything here is reached: that is what [`VerifiedVoucher`] means.
 
 use crate::Deployment;
-use crate::{AcceptedVoucher, Amount, Channel, SignedVoucher, Timestamp, VerifiedVoucher, Voucher, VoucherSignature};
+use crate::exposure::{AccountPosition, Sight};
+use crate::{
+    AcceptedVoucher, Address, Amount, Channel, SignedVoucher, Timestamp, VerifiedVoucher, Voucher, VoucherSignature,
+};
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +21,8 @@ pub struct ChannelBooks {
     pub accepted: Amount,
     /// The sum of all charges.
     pub spent: Amount,
+    /// The sum of all credits: given back off-chain.
+    pub credited: Amount,
     /// Paid on-chain, by final events only.
     pub redeemed: Amount,
 }
@@ -26,18 +31,29 @@ impl ChannelBooks {
     /// The books of a channel that nothing was ever charged to.
     #[must_use]
     pub const fn new(channel: Channel) -> Self {
-        Self { channel, accepted: Amount::ZERO, spent: Amount::ZERO, redeemed: Amount::ZERO }
+        let nothing = Amount::ZERO;
+        Self { channel, accepted: nothing, spent: nothing, credited: nothing, redeemed: nothing }
     }
 
-    /// What the channel owes in total for what was served.
+    /// What the channel owes in total for what was served and not given back.
     #[must_use]
-    pub const fn due(&self) -> Amount {
-        self.spent
+    pub fn due(&self) -> Amount {
+        // Credits never exceed their charges, so this never saturates.
+        self.spent.saturating_sub(self.credited)
     }
 
-    /// Notes what the chain has finally paid. A lower figure than known changes nothing: a final event can't be undone.
-    pub fn note_redeemed(&mut self, redeemed: Amount) {
+    /// What of it the chain has not finally paid.
+    #[must_use]
+    pub fn outstanding(&self) -> Amount {
+        self.due().saturating_sub(self.redeemed)
+    }
+
+    /// Notes what the chain has finally paid, and returns by how much that is more than was known. A lower figure
+    /// changes nothing: a final event can't be undone.
+    pub fn note_redeemed(&mut self, redeemed: Amount) -> Amount {
+        let paid = redeemed.saturating_sub(self.redeemed);
         self.redeemed = self.redeemed.max(redeemed);
+        paid
     }
 }
 
@@ -69,11 +85,55 @@ pub struct Charge {
     pub item: String,
     /// The request that it answers.
     pub request: RequestId,
+    /// What of the price was credit that no history had earned: the day's share for accounts without history paid it.
+    pub unearned_credit: Amount,
     /// When.
     pub at: Timestamp,
 }
 
+/// Something bought belongs to the key that signed for it, never to the address named as payer: anyone can fund an
+/// account in another's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Purchase {
+    /// Whose it is.
+    pub signer: Address,
+    /// The request that it answers.
+    pub request: RequestId,
+}
+
+/// What was given back, off-chain, of one charge: at most once each, so its id is the charge's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credit {
+    /// The cumulative amount of the charge's voucher.
+    pub cumulative_amount: Amount,
+    /// How much of its price.
+    pub amount: Amount,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What the chain has finally paid, as far as one look at it showed: the channel's `redeemed` rose to this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinalRedemption {
+    /// What the channel has been paid in total.
+    pub redeemed: Amount,
+    /// By how much it rose.
+    pub paid: Amount,
+    /// The final block that showed it.
+    pub block: u64,
+    /// When that was seen.
+    pub at: Timestamp,
+}
+
 impl Charge {
+    /// Whose purchase it is.
+    #[must_use]
+    pub const fn purchase(&self, channel: &Channel) -> Purchase {
+        Purchase { signer: channel.authorized_signer, request: self.request }
+    }
+
     /// The voucher behind the charge. Charges are made by [`accept`] alone, so it was verified and accepted; it is
     /// verified again here because a store's file is not to be trusted with money.
     ///
@@ -105,93 +165,6 @@ pub struct ChargeRequest {
     pub reservation_required: bool,
     /// Now.
     pub at: Timestamp,
-}
-
-/// A channel's money on the chain, at one block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChannelFunds {
-    /// Paid to the payee so far.
-    pub redeemed: Amount,
-    /// What only the payee can have until the exit delay has run.
-    pub reserved: Amount,
-    /// When a requested close can be finalized; `None` while none is requested.
-    pub close_at: Option<Timestamp>,
-}
-
-/// A channel's money as the chain shows it now and as it can no longer be undone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChannelView {
-    /// At the head of the chain: bad news counts from here.
-    pub head: ChannelFunds,
-    /// At the last final block: good news counts from here.
-    pub confirmed: ChannelFunds,
-}
-
-impl ChannelView {
-    /// What the payee would lose of `due` if everything that is not guaranteed went away.
-    ///
-    /// The worse of the two views: a reservation counts when it is final, and as zero once its close is requested,
-    /// whether or not that request is final; a redemption relieves when it is final.
-    #[must_use]
-    pub fn unsecured(&self, due: Amount) -> Amount {
-        let at = |funds: &ChannelFunds| {
-            // Requested in either view: at the head the close may be over and the channel open again, unconfirmed.
-            let is_closing = self.head.close_at.or(funds.close_at).is_some();
-            let reserved = if is_closing { Amount::ZERO } else { funds.reserved };
-            due.saturating_sub(funds.redeemed).saturating_sub(reserved)
-        };
-        at(&self.head).max(at(&self.confirmed))
-    }
-}
-
-/// How much a creator lets accounts owe before redemption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreditTerms {
-    /// The most that one account may owe, over all its channels.
-    pub limit: Amount,
-    /// What an account may owe that was never redeemed from; `None` is one item.
-    pub first: Option<Amount>,
-    /// What all accounts without history may be served for in one UTC day, together.
-    pub strangers_per_day: Amount,
-}
-
-impl CreditTerms {
-    /// The most an account may owe once this item is charged: one item at first, doubling with what was redeemed.
-    fn allowance(&self, redeemed: Amount, price: Amount) -> Amount {
-        let doubled = redeemed.saturating_add(redeemed);
-        doubled.max(self.first.unwrap_or(price)).min(self.limit)
-    }
-}
-
-/// How well the payee sees the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sight {
-    /// Seen lately.
-    #[default]
-    Clear,
-    /// Not seen lately: no credit is given, reservations still count.
-    Stale,
-    /// Not seen for so long that a reservation may have been asked back and be gone soon: nothing counts.
-    Blind,
-}
-
-/// Where an account stands when a voucher arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountPosition {
-    /// The account's balance at the head of the chain.
-    pub balance: Amount,
-    /// The voucher's channel on the chain.
-    pub channel: ChannelView,
-    /// Unsecured debts of the account's other channels here.
-    pub other_exposure: Amount,
-    /// What was ever redeemed from this account's channels here.
-    pub redeemed: Amount,
-    /// What accounts without history were served for today.
-    pub strangers_today: Amount,
-    /// How well the chain is in view.
-    pub sight: Sight,
-    /// The creator's terms.
-    pub credit: CreditTerms,
 }
 
 /// Why a voucher was refused. A refusal changes nothing.
@@ -270,8 +243,6 @@ pub enum Acceptance {
         books: ChannelBooks,
         /// The new entry.
         charge: Charge,
-        /// What of it no history has earned, and the day's share for accounts without history pays for.
-        unearned_credit: Amount,
     },
     /// The same request once more: the same answer, no second charge.
     Again {
@@ -320,9 +291,95 @@ pub fn accept(
         price: request.price,
         item: request.item.clone(),
         request: request.request,
+        unearned_credit,
         at: request.at,
     };
-    Ok(Acceptance::Charged { books: after, charge, unearned_credit })
+    Ok(Acceptance::Charged { books: after, charge })
+}
+
+/// Why nothing is given back. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreditRefusal {
+    /// No item was charged to that voucher.
+    #[error("nothing was charged to a voucher for {cumulative_amount}")]
+    NoSuchCharge {
+        /// What the voucher promises.
+        cumulative_amount: Amount,
+    },
+    /// More than the item cost.
+    #[error("{item} cost {price}, so {amount} can't be given back")]
+    TooMuch {
+        /// What was sold.
+        item: String,
+        /// What it cost.
+        price: Amount,
+        /// What was to be given back.
+        amount: Amount,
+    },
+    /// Nothing, which is not worth an entry.
+    #[error("nothing is to be given back for {item}")]
+    Nothing {
+        /// What was sold.
+        item: String,
+    },
+    /// Another amount was given back already.
+    #[error("{credited} was given back for {item} before")]
+    AlreadyCredited {
+        /// What was sold.
+        item: String,
+        /// What was given back.
+        credited: Amount,
+    },
+}
+
+/// What became of a credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Crediting {
+    /// A new entry.
+    Credited {
+        /// The channel's books from now on.
+        books: ChannelBooks,
+        /// The entry.
+        credit: Credit,
+    },
+    /// It was given back before.
+    Again {
+        /// The entry that was made then.
+        credit: Credit,
+    },
+}
+
+/// Gives back a charge's price, or a part of it: less is due from the channel from now on, and so the payee redeems
+/// less. What was redeemed already counts towards later items. The buyer keeps what it bought.
+///
+/// `amount` is `None` for the whole price; `existing` is what was given back for this charge before.
+///
+/// # Errors
+///
+/// A [`CreditRefusal`]; the books are as they were.
+pub fn credit(
+    books: &ChannelBooks,
+    charge: &Charge,
+    existing: Option<&Credit>,
+    amount: Option<Amount>,
+    at: Timestamp,
+) -> Result<Crediting, CreditRefusal> {
+    let item = || charge.item.clone();
+    let amount = amount.unwrap_or(charge.price);
+    match existing {
+        Some(credit) if credit.amount == amount => return Ok(Crediting::Again { credit: *credit }),
+        Some(credit) => return Err(CreditRefusal::AlreadyCredited { item: item(), credited: credit.amount }),
+        None if amount.is_zero() => return Err(CreditRefusal::Nothing { item: item() }),
+        None if amount > charge.price => {
+            return Err(CreditRefusal::TooMuch { item: item(), price: charge.price, amount });
+        }
+        None => {}
+    }
+    let credited = books.credited.saturating_add(amount);
+    let credit = Credit { cumulative_amount: charge.cumulative_amount, amount, at };
+    Ok(Crediting::Credited { books: ChannelBooks { credited, ..*books }, credit })
 }
 
 /// Whether the account may owe what it would owe after this charge; returns how much of the charge is credit that the
@@ -385,5 +442,7 @@ pub fn is_redeemable(books: &ChannelBooks, charge: &Charge) -> bool {
 /// is redeemed; what it pays beyond what is due counts towards later items.
 #[must_use]
 pub fn is_last_resort(books: &ChannelBooks, charge: &Charge) -> bool {
-    charge.cumulative_amount >= books.due() && charge.cumulative_amount > books.redeemed
+    !books.outstanding().is_zero()
+        && charge.cumulative_amount >= books.due()
+        && charge.cumulative_amount > books.redeemed
 }

@@ -8,6 +8,7 @@
 
 pub mod amount;
 pub mod batch;
+pub mod exposure;
 pub mod funding;
 pub mod identity;
 pub mod ledger;

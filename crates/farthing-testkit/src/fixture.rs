@@ -2,14 +2,14 @@
 
 use farthing::PrivateKeySigner;
 use farthing::chain::Chain;
-use farthing::core::ledger::CreditTerms;
+use farthing::core::exposure::CreditTerms;
 use farthing::core::voucher::Domain;
 use farthing::core::{
     Account, Address, Amount, B256, Channel, Deployment, SignedVoucher, Token, Voucher, VoucherSignature,
 };
 use farthing::escrow::{self, EXIT_DELAY_DEFAULT, Escrow};
 use farthing::local_chain::{LocalChain, deploy_demo_dollar, mint_demo_dollars};
-use farthing::payee::{EmbeddedStore, FundsSource, LedgerIdentity, Payee, PayeeOptions};
+use farthing::payee::{EmbeddedStore, FundsSource, LedgerIdentity, Payee, PayeeOptions, PayeeStore};
 use farthing::signer::SignerSync;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -109,13 +109,13 @@ impl Fixture {
 
     /// A payee that gives up to $2 of credit at first sight, over a ledger in `folder`.
     pub async fn start_payee(&self, folder: &Path) -> Payee {
-        self.start_payee_with(folder, Arc::new(self.escrow(Self::payee()).await))
+        self.start_payee_with(folder, Arc::new(self.escrow(Self::payee()).await)).await
     }
 
     /// The same, with another source of what the chain holds.
-    pub fn start_payee_with(&self, folder: &Path, source: Arc<dyn FundsSource>) -> Payee {
+    pub async fn start_payee_with(&self, folder: &Path, source: Arc<dyn FundsSource>) -> Payee {
         let store = EmbeddedStore::open(&folder.join("ledger.redb"), &self.identity()).expect("opens");
-        let secret = store.challenge_secret().expect("reads");
+        let secret = store.challenge_secret().await.expect("reads");
         let two_dollars = Amount::new(2_000_000);
         let options = PayeeOptions {
             identity: self.identity(),

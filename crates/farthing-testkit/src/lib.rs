@@ -5,6 +5,8 @@
 #![allow(clippy::missing_panics_doc, reason = "a fixture that does not stand is a failed test")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a fixture that does not stand is a failed test")]
 
+mod failing_store;
 mod fixture;
 
+pub use failing_store::FailingStore;
 pub use fixture::{Fixture, wait_until};

@@ -9,7 +9,7 @@ use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, TransactionRequest};
 use alloy::sol_types::{SolCall, SolEvent, SolInterface, SolValue};
 use farthing_core::batch::pack_rows;
-use farthing_core::ledger::ChannelFunds;
+use farthing_core::exposure::ChannelFunds;
 use farthing_core::wire::{RelayOrder, SignedAuthorization};
 use farthing_core::{AcceptedVoucher, Account, Amount, Channel, Deployment, Timestamp, VoucherSignature};
 use std::collections::BTreeSet;

@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failu
         Some(earned) => earned,
         None => {
             let (record, store) = data.read()?;
-            report(&store, record.identity.payee, &record.token)?
+            report(&store, record.identity.payee, &record.token).await?
         }
     };
     let shown: Shown =

@@ -121,7 +121,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
     let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;
     let receipt_key = key.address();
-    let payee = start_payee(&record, catalog.credit(), delegation.clone(), store, key, &escrow)?;
+    let payee = start_payee(&record, catalog.credit(), delegation.clone(), store, key, &escrow).await?;
     let listener = TcpListener::bind(command.listen).await.map_err(|error| {
         Failure::new(Code::Unexpected, format!("{}: {error}", command.listen))
             .hint("listen elsewhere with --listen; port 0 takes a free one")

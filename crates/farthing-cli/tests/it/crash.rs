@@ -94,13 +94,13 @@ async fn what_was_served_is_in_the_ledger_whenever_the_gateway_is_killed() {
         .expect("a ledger");
     let store = EmbeddedStore::open(&ledger, &identity).expect("opens");
     let channel_id = farthing::core::ChannelId(channel_id.as_str().expect("an id").parse().expect("an id"));
-    let served = served.lock().expect("not poisoned");
+    let served = served.lock().expect("not poisoned").clone();
     assert!(served.len() > ROUNDS as usize, "only {} were served", served.len());
     for cumulative_amount in served.iter() {
-        let charge = store.charge(channel_id, *cumulative_amount).expect("reads");
+        let charge = store.charge(channel_id, *cumulative_amount).await.expect("reads");
         assert!(charge.is_some(), "the voucher for {cumulative_amount} was served and is not in the ledger");
     }
-    let spent = store.books(channel_id).expect("reads").expect("books").spent.base_units();
+    let spent = store.books(channel_id).await.expect("reads").expect("books").spent.base_units();
     assert!(spent >= 500_000 * served.len() as u128);
     // A voucher whose request died on its way leaves a gap: what is due is redeemed up to the nearest voucher.
     assert!(redeemed > 0 && redeemed <= spent, "{redeemed} of {spent}");

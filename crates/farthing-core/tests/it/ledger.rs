@@ -1,8 +1,8 @@
 //! The ledger's rules, as properties over random histories, with a reference model beside it.
 
+use farthing_core::exposure::{AccountPosition, ChannelFunds, ChannelView, CreditTerms, Sight};
 use farthing_core::ledger::{
-    Acceptance, AccountPosition, ChannelBooks, ChannelFunds, ChannelView, Charge, ChargeRequest, CreditTerms, Refusal,
-    RequestId, Sight, accept, is_last_resort, is_redeemable,
+    Acceptance, ChannelBooks, Charge, ChargeRequest, Refusal, RequestId, accept, is_last_resort, is_redeemable,
 };
 use farthing_core::voucher::Domain;
 use farthing_core::{

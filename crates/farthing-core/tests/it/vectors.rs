@@ -213,6 +213,7 @@ fn rows_equal_those_that_the_contract_redeems() {
                     price: Amount::ZERO,
                     item: String::new(),
                     request: RequestId::new("GET", "/"),
+                    unearned_credit: Amount::ZERO,
                     at: Timestamp::from_unix_seconds(0),
                 };
                 charge.voucher(&row.terms.channel(case.payee, case.token), &domain).unwrap()

@@ -3,7 +3,7 @@
 use super::file::{CatalogFile, CreditEntry, ItemEntry, TipEntry};
 use super::{CATALOG_FILE, Catalog, Item, Tip, is_reserved_path};
 use farthing_core::amount::AmountError;
-use farthing_core::ledger::CreditTerms;
+use farthing_core::exposure::CreditTerms;
 use farthing_core::{Amount, Token};
 use mime_guess::{Mime, mime};
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ mod file;
 pub use check::{CatalogError, CatalogFault};
 
 use farthing::payee::Quote;
-use farthing_core::ledger::CreditTerms;
+use farthing_core::exposure::CreditTerms;
 use farthing_core::wire::challenge::MethodDetails;
 use farthing_core::wire::listing::{LISTING_PATH, ListedItem, Listing};
 use farthing_core::{Address, Amount, Token};

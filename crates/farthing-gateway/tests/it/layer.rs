@@ -48,7 +48,7 @@ async fn charges_what_has_a_price_and_passes_the_rest() {
     let answer = buy(&router, &shop, "/paid/forecast").await;
     assert_eq!((answer.status, answer.body.as_slice()), (StatusCode::OK, b"rain".as_slice()));
     assert!(answer.receipt().is_some());
-    assert_eq!(shop.spent(), PRICE);
+    assert_eq!(shop.spent().await, PRICE);
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn a_failed_upstream_is_not_charged() {
     let shop = Shop::open();
     let answer = buy(&service(&shop, &Arc::default()), &shop, "/paid/broken").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    assert!(answer.receipt().is_none() && shop.charges().is_empty());
+    assert!(answer.receipt().is_none() && shop.charges().await.is_empty());
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn where_to_is_not_told_for_nothing() {
     assert_eq!(answer.problem().problem_type(), Some(ProblemType::ChannelNotFound));
     assert!(answer.header("location").is_none());
     assert_eq!(buy(&router, &shop, "/paid/elsewhere").await.status, StatusCode::TEMPORARY_REDIRECT);
-    assert_eq!(shop.spent(), PRICE);
+    assert_eq!(shop.spent().await, PRICE);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn one_voucher_buys_the_answer_to_one_query() {
     {
         assert_eq!(send(&router, ask(query)).await.status, status, "{query}");
     }
-    assert_eq!(shop.spent(), PRICE);
+    assert_eq!(shop.spent().await, PRICE);
 }
 
 #[tokio::test]
@@ -96,5 +96,5 @@ async fn a_handler_with_effects_is_not_sold_by_the_layer() {
     let credential = Buyer::of(&shop).credential(&challenge, PRICE);
     let answer = send(&router, request(Method::POST, "/paid/order", Some(&credential))).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
 }

@@ -31,7 +31,7 @@ async fn two_hundred_copies_of_a_voucher_are_one_charge() {
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.body == song());
     }
-    assert_eq!((shop.charges().len(), shop.spent()), (1, PRICE));
+    assert_eq!((shop.charges().await.len(), shop.spent().await), (1, PRICE));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +48,7 @@ async fn two_hundred_copies_of_a_voucher_buy_one_of_two_hundred_items() {
     let served = answers.iter().filter(|status| **status == StatusCode::OK).count();
     let refused = answers.iter().filter(|status| **status == StatusCode::PAYMENT_REQUIRED).count();
     assert_eq!((served, refused), (1, 199));
-    assert_eq!((shop.charges().len(), shop.spent()), (1, PRICE));
+    assert_eq!((shop.charges().await.len(), shop.spent().await), (1, PRICE));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,5 +68,5 @@ async fn parallel_requests_of_one_payer_all_succeed_in_any_order() {
     for answer in answers.join_all().await {
         assert_eq!(answer.status, StatusCode::OK, "{:?}", String::from_utf8_lossy(&answer.body[..200]));
     }
-    assert_eq!((shop.charges().len(), shop.spent()), (64, Amount::new(64 * PRICE.base_units())));
+    assert_eq!((shop.charges().await.len(), shop.spent().await), (64, Amount::new(64 * PRICE.base_units())));
 }

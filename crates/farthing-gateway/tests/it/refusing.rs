@@ -13,8 +13,8 @@ use farthing_gateway::AppOptions;
 async fn refuse(shop: &Shop, credential: &Credential, kind: ProblemType) -> Problem {
     let answer = shop.send(request(Method::GET, SONG, Some(credential))).await;
     assert_refused(&answer, kind);
-    assert!(shop.charges().is_empty(), "{kind:?} was charged");
-    assert!(shop.payee.store().all_books().expect("reads").is_empty(), "{kind:?} was written down");
+    assert!(shop.charges().await.is_empty(), "{kind:?} was charged");
+    assert!(shop.payee.store().all_books().await.expect("reads").is_empty(), "{kind:?} was written down");
     answer.problem()
 }
 
@@ -109,7 +109,7 @@ async fn checks_the_signature_before_any_short_cut() {
         let answer = shop.send(request(Method::GET, SONG, Some(&forged))).await;
         assert_refused(&answer, ProblemType::SignerMismatch);
     }
-    assert_eq!((shop.charges().len(), shop.spent()), (1, PRICE));
+    assert_eq!((shop.charges().await.len(), shop.spent().await), (1, PRICE));
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn refuses_what_can_not_be_read() {
         let answer = shop.send(asked.body(Body::empty()).expect("builds")).await;
         assert_refused(&answer, ProblemType::MalformedCredential);
     }
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
 }
 
 /// Loss 23: an address ends up in logs, histories and referrers.
@@ -193,7 +193,7 @@ async fn ignores_a_credential_in_the_query() {
         let answer = shop.send(request(Method::GET, &format!("{SONG}?{query}"), None)).await;
         assert_refused(&answer, ProblemType::PaymentRequired);
     }
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
 }
 
 /// Loss 15: answered OK when the insert failed.
@@ -206,7 +206,7 @@ async fn not_stored_is_not_served() {
     assert_refused(&answer, ProblemType::Unavailable);
     assert!(answer.header("retry-after").is_some());
     assert!(!answer.problem().detail.contains("no space"), "the disk is not the client's business");
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
     shop.fill_disk(false);
     assert_eq!(shop.send(request(Method::GET, SONG, Some(&credential))).await.status, StatusCode::OK);
 }
@@ -218,7 +218,7 @@ async fn a_voucher_that_has_paid_pays_for_nothing_else() {
     assert_eq!(shop.send(request(Method::GET, SONG, Some(&credential))).await.status, StatusCode::OK);
     let answer = shop.send(request(Method::GET, "/songs/minuet", Some(&credential))).await;
     assert_refused(&answer, ProblemType::DeltaTooSmall);
-    assert_eq!(shop.spent(), PRICE);
+    assert_eq!(shop.spent().await, PRICE);
 }
 
 /// Loss 29: anybody can put money in under a victim's name, and name an own key as its signer.
@@ -237,7 +237,7 @@ async fn money_put_in_under_a_victims_name_buys_nothing_that_the_victim_bought()
         (bought.payload.channel_id, bought.payload.terms);
     let answer = shop.send(request(Method::GET, SONG, Some(&victims_channel))).await;
     assert_refused(&answer, ProblemType::SignerMismatch);
-    assert_eq!((shop.charges().len(), shop.spent()), (1, PRICE));
+    assert_eq!((shop.charges().await.len(), shop.spent().await), (1, PRICE));
 }
 
 #[tokio::test]

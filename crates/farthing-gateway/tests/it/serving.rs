@@ -55,7 +55,7 @@ async fn buys_over_a_socket() {
 
     let head = client.head(&url).header("authorization", &credential).send().await.expect("answers");
     assert_eq!((head.status(), &head.headers()["content-length"]), (StatusCode::OK, &"100003".parse().expect("ok")));
-    assert_eq!(shop.spent(), PRICE);
+    assert_eq!(shop.spent().await, PRICE);
 
     // Another port of this machine is another origin, which may be another shop of the same creator.
     let elsewhere = client.get(&url).header("host", "127.0.0.1:9").send().await.expect("answers");

@@ -7,21 +7,18 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use farthing::PrivateKeySigner;
 use farthing::clock;
 use farthing::escrow::{EscrowError, Funds};
-use farthing::payee::store::{Entry, Outcome, Redemption, Relayed};
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
-use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeOptions, PayeeStore, StoreError};
-use farthing_core::ledger::{ChannelBooks, Charge};
+use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeOptions};
+use farthing_core::ledger::Charge;
 use farthing_core::voucher::Domain;
 use farthing_core::wire::credential::ChannelTerms;
 use farthing_core::wire::{Challenge, ChallengeSecret, Credential, Problem, SignedReceipt, VoucherPayload};
-use farthing_core::{
-    AccountId, Address, Amount, B256, Channel, ChannelId, Deployment, Token, Voucher, VoucherSignature,
-};
+use farthing_core::{Address, Amount, B256, Channel, Deployment, Token, Voucher, VoucherSignature};
 use farthing_gateway::{AppOptions, Catalog, app};
+use farthing_testkit::FailingStore;
 use http_body_util::BodyExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -59,71 +56,11 @@ impl FundsSource for Rich {
     }
 }
 
-/// A store whose disk can fill up.
-#[derive(Debug)]
-struct Disk {
-    store: EmbeddedStore,
-    is_full: AtomicBool,
-}
-
-impl PayeeStore for Disk {
-    fn accept_batch(&self, batch: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
-        if self.is_full.load(Ordering::SeqCst) {
-            return Err(StoreError::Failed { path: "ledger".to_owned(), reason: "no space left".to_owned() });
-        }
-        self.store.accept_batch(batch)
-    }
-
-    fn books(&self, channel_id: ChannelId) -> Result<Option<ChannelBooks>, StoreError> {
-        self.store.books(channel_id)
-    }
-
-    fn all_books(&self) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
-        self.store.all_books()
-    }
-
-    fn books_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
-        self.store.books_of(account)
-    }
-
-    fn charge(&self, channel_id: ChannelId, cumulative_amount: Amount) -> Result<Option<Charge>, StoreError> {
-        self.store.charge(channel_id, cumulative_amount)
-    }
-
-    fn all_charges(&self) -> Result<Vec<(ChannelId, Charge)>, StoreError> {
-        self.store.all_charges()
-    }
-
-    fn redeemable(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError> {
-        self.store.redeemable(channel_id)
-    }
-
-    fn last_resort(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError> {
-        self.store.last_resort(channel_id)
-    }
-
-    fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
-        self.store.redemptions()
-    }
-
-    fn relayed(&self, request: B256) -> Result<Option<Relayed>, StoreError> {
-        self.store.relayed(request)
-    }
-
-    fn relayed_in(&self, hash: B256) -> Result<Option<Relayed>, StoreError> {
-        self.store.relayed_in(hash)
-    }
-
-    fn relay_spent(&self, day: u64) -> Result<Amount, StoreError> {
-        self.store.relay_spent(day)
-    }
-}
-
 pub(crate) struct Shop {
     pub(crate) folder: TempDir,
     pub(crate) payee: Payee,
     pub(crate) router: Router,
-    disk: Arc<Disk>,
+    disk: Arc<FailingStore>,
 }
 
 const CATALOG: &str = r#"
@@ -174,16 +111,17 @@ impl Shop {
     }
 
     pub(crate) fn fill_disk(&self, is_full: bool) {
-        self.disk.is_full.store(is_full, Ordering::SeqCst);
+        self.disk.fill_disk(is_full);
     }
 
     /// All charges of all channels.
-    pub(crate) fn charges(&self) -> Vec<Charge> {
-        self.payee.store().all_charges().expect("reads").into_iter().map(|(_, charge)| charge).collect()
+    pub(crate) async fn charges(&self) -> Vec<Charge> {
+        self.payee.store().all_charges().await.expect("reads").into_iter().map(|(_, charge)| charge).collect()
     }
 
-    pub(crate) fn spent(&self) -> Amount {
-        Amount::saturating_sum(self.payee.store().all_books().expect("reads").iter().map(|(_, books)| books.spent))
+    pub(crate) async fn spent(&self) -> Amount {
+        let books = self.payee.store().all_books().await.expect("reads");
+        Amount::saturating_sum(books.iter().map(|(_, books)| books.spent))
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -203,11 +141,11 @@ impl Shop {
     }
 }
 
-fn payee(folder: &Path, catalog: &Catalog) -> (Payee, Arc<Disk>) {
+fn payee(folder: &Path, catalog: &Catalog) -> (Payee, Arc<FailingStore>) {
     let key = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x77)).expect("a key");
     let identity = LedgerIdentity { deployment: deployment(), payee: key.address(), token: dollar().address };
     let store = EmbeddedStore::open(&folder.join("ledger.redb"), &identity).expect("opens");
-    let disk = Arc::new(Disk { store, is_full: AtomicBool::new(false) });
+    let disk = Arc::new(FailingStore::new(Arc::new(store)));
     let options = PayeeOptions {
         identity,
         exit_delay: 86_400,

@@ -58,7 +58,7 @@ async fn takes_the_whole_amount_and_says_thanks_once() {
         assert_eq!((receipt.receipt.price, receipt.receipt.item.as_str()), (DOLLAR, "/tip"));
         assert_eq!(receipt.receipt.challenge_id, credential.challenge.id);
     }
-    assert_eq!((shop.charges().len(), shop.spent()), (1, DOLLAR));
+    assert_eq!((shop.charges().await.len(), shop.spent().await), (1, DOLLAR));
     let heard = heard.lock().expect("unpoisoned");
     assert_eq!(heard.len(), 1);
     assert_eq!((heard[0].amount, heard[0].message.as_deref()), (DOLLAR, Some("lovely [2J")));
@@ -72,7 +72,7 @@ async fn two_vouchers_are_two_tips() {
     let mut second = Buyer::of(&shop).credential(&credential.challenge, Amount::new(2_000_000));
     second.payload.amount = Some(DOLLAR);
     assert_eq!(tip(&shop, &second, Body::empty()).await.status, StatusCode::OK);
-    assert_eq!(shop.spent(), Amount::new(2_000_000));
+    assert_eq!(shop.spent().await, Amount::new(2_000_000));
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn who_names_no_amount_gives_the_least() {
     let mut credential = generous(&shop).await;
     credential.payload.amount = None;
     assert_eq!(tip(&shop, &credential, Body::empty()).await.status, StatusCode::OK);
-    assert_eq!(shop.spent(), LEAST);
+    assert_eq!(shop.spent().await, LEAST);
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn refuses_less_than_the_least_and_more_than_the_voucher() {
         assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
         assert_eq!(answer.challenge().session_request().expect("a request").method_details.item, "/tip");
     }
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_forged_challenge_buys_no_tip_either() {
     credential.challenge.id = "AAAA".to_owned();
     let answer = tip(&shop, &credential, Body::empty()).await;
     assert_eq!(answer.problem().problem_type(), Some(ProblemType::InvalidChallenge));
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
 }
 
 #[tokio::test]
@@ -126,6 +126,6 @@ async fn a_message_that_can_not_be_taken_costs_nothing() {
     ] {
         assert_eq!(tip(&shop, &credential, body).await.status, status);
     }
-    assert!(shop.charges().is_empty());
+    assert!(shop.charges().await.is_empty());
     assert_eq!(tip(&shop, &credential, "{}").await.status, StatusCode::OK);
 }

@@ -8,7 +8,7 @@ use farthing_core::{AccountId, ChannelId};
 use std::collections::HashMap;
 
 /// Looks at one event of the escrow. `channels` are those that this payee watches.
-pub(super) fn look(payee: &Payee, channels: &HashMap<ChannelId, AccountId>, log: &Log) -> Result<(), StoreError> {
+pub(super) async fn look(payee: &Payee, channels: &HashMap<ChannelId, AccountId>, log: &Log) -> Result<(), StoreError> {
     if let Ok(event) = abi::OperatorSet::decode_log(&log.inner) {
         if event.payee == payee.address() {
             let (operator, allowed) = (event.operator, event.allowed);
@@ -17,7 +17,7 @@ pub(super) fn look(payee: &Payee, channels: &HashMap<ChannelId, AccountId>, log:
     } else if let Ok(event) = abi::Closed::decode_log(&log.inner) {
         let channel_id = ChannelId(event.channelId);
         let gave_up = event.payee == payee.address() && !event.refunded.is_zero() && channels.contains_key(&channel_id);
-        if gave_up && !was_leaving(payee, channel_id) && !was_sent_here(payee, log)? {
+        if gave_up && !was_leaving(payee, channel_id).await && !was_sent_here(payee, log).await? {
             let (refunded, transaction) = (event.refunded, log.transaction_hash.unwrap_or_default());
             tracing::warn!(
                 channel = %channel_id, %refunded, %transaction,
@@ -30,14 +30,14 @@ pub(super) fn look(payee: &Payee, channels: &HashMap<ChannelId, AccountId>, log:
 }
 
 /// Whether its payer had asked for the close: then anyone may finalize it.
-fn was_leaving(payee: &Payee, channel_id: ChannelId) -> bool {
-    let channel = payee.store().books(channel_id).ok().flatten().map(|books| books.channel);
+async fn was_leaving(payee: &Payee, channel_id: ChannelId) -> bool {
+    let channel = payee.store().books(channel_id).await.ok().flatten().map(|books| books.channel);
     let account = channel.and_then(|channel| payee.views().account_of(&channel));
-    let view = account.as_ref().and_then(|account| account.channels.get(&channel_id));
-    view.is_some_and(|(_, view)| view.head.close_at.is_some())
+    let view = account.and_then(|account| account.channel(channel_id));
+    view.is_some_and(|view| view.head.close_at.is_some())
 }
 
 /// Whether the event is of a transaction that is on record here, which it is before it is sent.
-fn was_sent_here(payee: &Payee, log: &Log) -> Result<bool, StoreError> {
-    Ok(payee.store().redemptions()?.iter().any(|redemption| Some(redemption.hash) == log.transaction_hash))
+async fn was_sent_here(payee: &Payee, log: &Log) -> Result<bool, StoreError> {
+    Ok(payee.store().redemptions().await?.iter().any(|redemption| Some(redemption.hash) == log.transaction_hash))
 }

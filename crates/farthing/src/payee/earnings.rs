@@ -58,10 +58,10 @@ pub struct ChannelEarnings {
 /// # Errors
 ///
 /// If it can't be read.
-pub fn earnings(store: &dyn PayeeStore) -> Result<Earnings, StoreError> {
+pub async fn earnings(store: &dyn PayeeStore) -> Result<Earnings, StoreError> {
     let mut total = Earnings::default();
     let mut items: BTreeMap<String, ItemEarnings> = BTreeMap::new();
-    for (_, charge) in store.all_charges()? {
+    for (_, charge) in store.all_charges().await? {
         total.items_sold += 1;
         total.earned = total.earned.saturating_add(charge.price);
         let entry = items.entry(charge.item.clone()).or_insert_with(|| ItemEarnings {
@@ -72,9 +72,9 @@ pub fn earnings(store: &dyn PayeeStore) -> Result<Earnings, StoreError> {
         entry.sold += 1;
         entry.earned = entry.earned.saturating_add(charge.price);
     }
-    for (channel_id, books) in store.all_books()? {
+    for (channel_id, books) in store.all_books().await? {
         total.redeemed = total.redeemed.saturating_add(books.redeemed);
-        total.outstanding = total.outstanding.saturating_add(books.due().saturating_sub(books.redeemed));
+        total.outstanding = total.outstanding.saturating_add(books.outstanding());
         total.channels.push(ChannelEarnings {
             channel_id,
             payer: books.channel.payer,

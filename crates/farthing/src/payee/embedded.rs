@@ -1,41 +1,51 @@
 //! The payee's ledger in one file, with redb: transactions, checksums, and an operating-system lock that dies with its
 //! process.
 
-use super::store::{
-    AccountSums, Entry, LedgerIdentity, Outcome, PayeeStore, PendingCharge, Redemption, Relayed, StoreError,
-};
-use farthing_core::ledger::{self, Acceptance, ChannelBooks, Charge};
+use super::posting::{self, Changes, ChargeId, Needs, Rows};
+use super::store::{Entry, LedgerIdentity, Outcome, PayeeStore, Record, RecordKind, Relayed, StoreError, Visitor};
+use super::views::BoxFuture;
+use farthing_core::ledger::{self, ChannelBooks, Charge, Purchase};
 use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Amount, B256, ChannelId};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Error as Trouble, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::fs::OpenOptions;
+use std::future::ready;
 use std::path::Path;
 
 type Bytes = &'static [u8];
+type Rowset = TableDefinition<'static, Bytes, Bytes>;
+type Sums = TableDefinition<'static, u64, u128>;
 
 /// The store's own facts, by name.
 const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
 /// Channel id → books.
-const BOOKS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("books");
+const BOOKS: Rowset = TableDefinition::new("books");
 /// Account id, channel id → nothing: which channels an account has.
 const ACCOUNTS: TableDefinition<'_, Bytes, ()> = TableDefinition::new("accounts");
 /// Channel id, cumulative amount → charge; append-only.
-const CHARGES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("charges");
+const CHARGES: Rowset = TableDefinition::new("charges");
+/// Signer, request → a charge's key.
+const PURCHASES: Rowset = TableDefinition::new("purchases");
+/// Channel id, cumulative amount of the charge → credit; append-only.
+const CREDITS: Rowset = TableDefinition::new("credits");
+/// Channel id, what was redeemed in total → final redemption; append-only.
+const FINAL_REDEMPTIONS: Rowset = TableDefinition::new("final redemptions");
 /// Transaction hash → redemption.
-const REDEMPTIONS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("redemptions");
-/// Day → what accounts without history were served for.
-const STRANGERS: TableDefinition<'_, u64, u128> = TableDefinition::new("strangers");
+const REDEMPTIONS: Rowset = TableDefinition::new("redemptions");
 /// Transaction hash → what was relayed in it.
-const RELAYED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("relayed");
+const RELAYED: Rowset = TableDefinition::new("relayed");
 /// Digest that a payer signed → hash of the transaction that was sent last for it.
-const RELAYED_BY_REQUEST: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("relayed by request");
+const RELAYED_BY_REQUEST: Rowset = TableDefinition::new("relayed by request");
+/// Day → what accounts without history were served for.
+const STRANGERS: Sums = TableDefinition::new("strangers");
 /// Day → what relaying cost, in wei.
-const RELAY_SPENT: TableDefinition<'_, u64, u128> = TableDefinition::new("relay spent");
+const RELAY_SPENT: Sums = TableDefinition::new("relay spent");
 
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// A ledger in one file. One process at a time has it open.
 pub struct EmbeddedStore {
@@ -81,312 +91,370 @@ impl EmbeddedStore {
     /// Begins a new ledger, or makes sure that an old one is what was asked for.
     fn begin_or_check(&self, identity: &LedgerIdentity) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
-        {
-            let mut meta = transaction.open_table(META).map_err(|error| self.failed(&error))?;
-            let version = self.read_meta::<u32>(&meta, "version")?;
-            if let Some(found) = version.filter(|found| *found != SCHEMA_VERSION) {
-                return Err(StoreError::Schema { path: self.path.clone(), found, expected: SCHEMA_VERSION });
-            }
-            let found = self.read_meta::<LedgerIdentity>(&meta, "identity")?;
-            if let Some(found) = found.filter(|found| found != identity) {
-                let (found, expected) = (Box::new(found), Box::new(*identity));
-                return Err(StoreError::OtherLedger { path: self.path.clone(), found, expected });
-            }
-            if version.is_none() {
-                let secret: [u8; ChallengeSecret::LENGTH_MIN] = rand::random();
-                let facts = [
-                    ("version", self.encode(&SCHEMA_VERSION)?),
-                    ("identity", self.encode(identity)?),
-                    ("challenge-secret", secret.to_vec()),
-                ];
-                for (name, value) in facts {
-                    meta.insert(name, value.as_slice()).map_err(|error| self.failed(&error))?;
-                }
-            }
-            for table in [BOOKS, CHARGES, REDEMPTIONS, RELAYED, RELAYED_BY_REQUEST] {
-                transaction.open_table(table).map_err(|error| self.failed(&error))?;
-            }
-            transaction.open_table(RELAY_SPENT).map_err(|error| self.failed(&error))?;
-            transaction.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
-            transaction.open_table(STRANGERS).map_err(|error| self.failed(&error))?;
+        let facts = self.facts(&transaction);
+        let (version, found) = facts.map_err(|error| self.failed(&error))?;
+        if let Some(found) = version.filter(|found| *found != SCHEMA_VERSION) {
+            return Err(StoreError::Schema { path: self.path.clone(), found, expected: SCHEMA_VERSION });
+        }
+        if let Some(found) = found.filter(|found| found != identity) {
+            let (found, expected) = (Box::new(found), Box::new(*identity));
+            return Err(StoreError::OtherLedger { path: self.path.clone(), found, expected });
+        }
+        if version.is_none() {
+            begin(&transaction, identity).map_err(|error| self.failed(&error))?;
         }
         transaction.commit().map_err(|error| self.failed(&error))
     }
 
-    /// The secret that this ledger's challenges are made with; drawn once, so that a restart honours what it issued.
-    ///
-    /// # Errors
-    ///
-    /// If the store can't be read.
-    pub fn challenge_secret(&self) -> Result<ChallengeSecret, StoreError> {
-        let secret = self.read(|reader| {
-            let meta = reader.open_table(META).map_err(|error| self.failed(&error))?;
-            let secret = meta.get("challenge-secret").map_err(|error| self.failed(&error))?;
-            Ok(secret.map(|secret| secret.value().to_vec()))
-        })?;
-        secret.and_then(ChallengeSecret::new).ok_or_else(|| self.failed(&"the challenge secret is missing"))
+    /// The schema's version and whose ledger it is; nothing in a new file.
+    fn facts(&self, transaction: &WriteTransaction) -> Result<(Option<u32>, Option<LedgerIdentity>), Trouble> {
+        let meta = transaction.open_table(META)?;
+        let version = meta.get("version")?.map(|value| decode(value.value())).transpose()?;
+        let identity = meta.get("identity")?.map(|value| decode(value.value())).transpose()?;
+        Ok((version, identity))
     }
 
     fn failed(&self, reason: &dyn fmt::Display) -> StoreError {
         StoreError::Failed { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
-        postcard::to_stdvec(value).map_err(|error| self.failed(&error))
-    }
-
-    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
-        postcard::from_bytes(bytes).map_err(|error| self.failed(&format!("an entry is damaged: {error}")))
-    }
-
-    fn read_meta<T: DeserializeOwned>(
+    fn read<T: Send + 'static>(
         &self,
-        meta: &impl ReadableTable<&'static str, Bytes>,
-        name: &'static str,
-    ) -> Result<Option<T>, StoreError> {
-        let value = meta.get(name).map_err(|error| self.failed(&error))?;
-        value.map(|value| self.decode(value.value())).transpose()
+        body: impl FnOnce(&ReadTransaction) -> Result<T, Trouble>,
+    ) -> BoxFuture<'_, Result<T, StoreError>> {
+        let result = self.database.begin_read().map_err(Trouble::from).and_then(|reader| body(&reader));
+        Box::pin(ready(result.map_err(|error| self.failed(&error))))
     }
 
-    fn read<T>(&self, body: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        body(&self.database.begin_read().map_err(|error| self.failed(&error))?)
+    fn write<T>(&self, body: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        // Committing syncs the file (redb's default durability); dropping the transaction undoes it.
+        let transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
+        let result = body(&transaction)?;
+        transaction.commit().map_err(|error| self.failed(&error))?;
+        Ok(result)
     }
 
-    fn get<T: DeserializeOwned>(
-        &self,
-        table: &impl ReadableTable<Bytes, Bytes>,
-        key: &[u8],
-    ) -> Result<Option<T>, StoreError> {
-        let value = table.get(key).map_err(|error| self.failed(&error))?;
-        value.map(|value| self.decode(value.value())).transpose()
-    }
-
-    /// Every entry of a table, each made into something with its key.
-    fn collect<T: DeserializeOwned, U>(
-        &self,
-        table: TableDefinition<'static, Bytes, Bytes>,
-        make: impl Fn(&[u8], T) -> U,
-    ) -> Result<Vec<U>, StoreError> {
-        self.read(|reader| {
-            let table = reader.open_table(table).map_err(|error| self.failed(&error))?;
-            let entries = table.iter().map_err(|error| self.failed(&error))?;
-            entries
-                .map(|entry| {
-                    let (key, value) = entry.map_err(|error| self.failed(&error))?;
-                    Ok(make(key.value(), self.decode(value.value())?))
-                })
-                .collect()
+    fn accept(&self, batch: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        self.write(|transaction| {
+            let rows = load(transaction, &Needs::of(batch)).map_err(|error| self.failed(&error))?;
+            let (outcomes, changes) = posting::post(batch, rows);
+            apply(transaction, &changes).map_err(|error| self.failed(&error))?;
+            Ok(outcomes)
         })
     }
 
-    fn apply(&self, transaction: &WriteTransaction, entry: &Entry) -> Result<Outcome, StoreError> {
-        match entry {
-            Entry::Charge(pending) => self.apply_charge(transaction, pending),
-            Entry::Redeemed { channel_id, redeemed } => {
-                let mut table = transaction.open_table(BOOKS).map_err(|error| self.failed(&error))?;
-                let books = self.get::<ChannelBooks>(&table, channel_id.0.as_slice())?;
-                if let Some(mut books) = books {
-                    books.note_redeemed(*redeemed);
-                    let value = self.encode(&books)?;
-                    table.insert(channel_id.0.as_slice(), value.as_slice()).map_err(|error| self.failed(&error))?;
-                }
-                Ok(Outcome::Noted)
-            }
-            Entry::Redemption(redemption) => {
-                let mut table = transaction.open_table(REDEMPTIONS).map_err(|error| self.failed(&error))?;
-                let value = self.encode(redemption)?;
-                table.insert(redemption.hash.as_slice(), value.as_slice()).map_err(|error| self.failed(&error))?;
-                Ok(Outcome::Noted)
-            }
-            Entry::Relayed(relayed) => self.apply_relayed(transaction, relayed),
-        }
+    fn put_back(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let rows = load(transaction, &posting::restore_needs(records)).map_err(|error| self.failed(&error))?;
+            let changes = posting::restore(records, rows)?;
+            apply(transaction, &changes).map_err(|error| self.failed(&error))
+        })
     }
 
-    /// The day's sum grows by what is new, or shrinks by what it turned out not to have cost.
-    fn apply_relayed(&self, transaction: &WriteTransaction, relayed: &Relayed) -> Result<Outcome, StoreError> {
-        let failed = |error: redb::StorageError| self.failed(&error);
-        let mut table = transaction.open_table(RELAYED).map_err(|error| self.failed(&error))?;
-        let before = self.get::<Relayed>(&table, relayed.hash.as_slice())?;
-        table.insert(relayed.hash.as_slice(), self.encode(relayed)?.as_slice()).map_err(failed)?;
-        let mut by_request = transaction.open_table(RELAYED_BY_REQUEST).map_err(|error| self.failed(&error))?;
-        if before.is_none() {
-            by_request.insert(relayed.request.as_slice(), relayed.hash.as_slice()).map_err(failed)?;
+    fn show(&self, kinds: &[RecordKind], visitor: Visitor<'_>) -> Result<(), StoreError> {
+        let reader = self.database.begin_read().map_err(|error| self.failed(&error))?;
+        for kind in kinds {
+            self.show_kind(&reader, *kind, visitor)?;
         }
-        let mut spent = transaction.open_table(RELAY_SPENT).map_err(|error| self.failed(&error))?;
-        let today = spent.get(relayed.day).map_err(failed)?.map_or(Amount::ZERO, |today| Amount::new(today.value()));
-        let counted = before.map_or(Amount::ZERO, |before| before.cost);
-        let today = today.saturating_sub(counted).saturating_add(relayed.cost);
-        spent.insert(relayed.day, today.base_units()).map_err(failed)?;
-        Ok(Outcome::Noted)
+        Ok(())
     }
 
-    fn apply_charge(&self, transaction: &WriteTransaction, pending: &PendingCharge) -> Result<Outcome, StoreError> {
-        let voucher = pending.voucher.voucher();
-        let channel = pending.voucher.channel();
-        let mut books_table = transaction.open_table(BOOKS).map_err(|error| self.failed(&error))?;
-        let mut charges = transaction.open_table(CHARGES).map_err(|error| self.failed(&error))?;
-        let books = self.get::<ChannelBooks>(&books_table, voucher.channel_id.0.as_slice())?;
-        let books = books.unwrap_or_else(|| ChannelBooks::new(*channel));
-        let key = charge_key(voucher.channel_id, voucher.cumulative_amount);
-        let existing = self.get::<Charge>(&charges, &key)?;
-        let sums = self.sums(transaction, &books_table, pending)?;
-        let position = pending.position(&sums);
-        match ledger::accept(&pending.voucher, &pending.request, &books, existing.as_ref(), &position) {
-            Err(refusal) => Ok(Outcome::Refused(refusal)),
-            Ok(Acceptance::Again { charge }) => Ok(Outcome::Charged { books, charge: Box::new(charge), again: true }),
-            Ok(Acceptance::Charged { books, charge, unearned_credit }) => {
-                let failed = |error: redb::StorageError| self.failed(&error);
-                books_table.insert(voucher.channel_id.0.as_slice(), self.encode(&books)?.as_slice()).map_err(failed)?;
-                charges.insert(key.as_slice(), self.encode(&charge)?.as_slice()).map_err(failed)?;
-                let mut accounts = transaction.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
-                let account_key = account_key(channel.account().id(), voucher.channel_id);
-                accounts.insert(account_key.as_slice(), ()).map_err(failed)?;
-                if !unearned_credit.is_zero() {
-                    let mut strangers = transaction.open_table(STRANGERS).map_err(|error| self.failed(&error))?;
-                    let today = sums.strangers_today.saturating_add(unearned_credit);
-                    strangers.insert(pending.request.at.day(), today.base_units()).map_err(failed)?;
-                }
-                Ok(Outcome::Charged { books, charge: Box::new(charge), again: false })
+    fn show_kind(&self, reader: &ReadTransaction, kind: RecordKind, visitor: Visitor<'_>) -> Result<(), StoreError> {
+        match kind {
+            RecordKind::Channel => self.show_rows(reader, BOOKS, visitor, |key, books| Record::Channel {
+                channel_id: channel_id_of(key),
+                books,
+            }),
+            RecordKind::Charge => self.show_rows(reader, CHARGES, visitor, |key, charge| Record::Charge {
+                channel_id: channel_id_of(key),
+                charge,
+            }),
+            RecordKind::Credit => self.show_rows(reader, CREDITS, visitor, |key, credit| Record::Credit {
+                channel_id: channel_id_of(key),
+                credit,
+            }),
+            RecordKind::FinalRedemption => self.show_rows(reader, FINAL_REDEMPTIONS, visitor, |key, redemption| {
+                Record::FinalRedemption { channel_id: channel_id_of(key), redemption }
+            }),
+            RecordKind::Redemption => {
+                self.show_rows(reader, REDEMPTIONS, visitor, |_, redemption| Record::Redemption { redemption })
+            }
+            RecordKind::Relayed => {
+                let mut all: Vec<Relayed> = Vec::new();
+                self.each(reader, RELAYED, |_, relayed| {
+                    all.push(relayed);
+                    Ok(())
+                })?;
+                all.sort_by_key(|relayed| relayed.at);
+                all.into_iter().try_for_each(|relayed| visitor(Record::Relayed { relayed }))
+            }
+            RecordKind::Strangers => {
+                let days = sums(reader).map_err(|error| self.failed(&error))?;
+                days.into_iter().try_for_each(|(day, amount)| visitor(Record::Strangers { day, amount }))
             }
         }
     }
 
-    /// Adds up the account's channels. There are few of them: one a device.
-    fn sums(
+    fn show_rows<T: DeserializeOwned>(
         &self,
-        transaction: &WriteTransaction,
-        books_table: &impl ReadableTable<Bytes, Bytes>,
-        pending: &PendingCharge,
-    ) -> Result<AccountSums, StoreError> {
-        let channel_id = pending.voucher.voucher().channel_id;
-        let account = pending.voucher.channel().account().id();
-        let (mut other_exposure, mut redeemed) = (Amount::ZERO, Amount::ZERO);
-        let accounts = transaction.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
-        let first = account_key(account, ChannelId::default());
-        for entry in accounts.range(first.as_slice()..).map_err(|error| self.failed(&error))? {
-            let (key, ()) = entry.map(|(key, _)| (key, ())).map_err(|error| self.failed(&error))?;
-            let Some(id) = key.value().strip_prefix(account.0.as_slice()) else { break };
-            let Some(books) = self.get::<ChannelBooks>(books_table, id)? else { continue };
-            redeemed = redeemed.saturating_add(books.redeemed);
-            let id = ChannelId(farthing_core::B256::from_slice(id));
-            if id != channel_id {
-                other_exposure = other_exposure.saturating_add(pending.exposure_of(id, &books));
-            }
+        reader: &ReadTransaction,
+        table: Rowset,
+        visitor: Visitor<'_>,
+        make: impl Fn(&[u8], T) -> Record,
+    ) -> Result<(), StoreError> {
+        self.each(reader, table, |key, value| visitor(make(key, value)))
+    }
+
+    fn each<T: DeserializeOwned>(
+        &self,
+        reader: &ReadTransaction,
+        table: Rowset,
+        mut body: impl FnMut(&[u8], T) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let table = reader.open_table(table).map_err(|error| self.failed(&error))?;
+        for entry in table.iter().map_err(|error| self.failed(&error))? {
+            let (key, value) = entry.map_err(|error| self.failed(&error))?;
+            let value = decode(value.value()).map_err(|error| self.failed(&error))?;
+            body(key.value(), value)?;
         }
-        let strangers = transaction.open_table(STRANGERS).map_err(|error| self.failed(&error))?;
-        let today = strangers.get(pending.request.at.day()).map_err(|error| self.failed(&error))?;
-        let strangers_today = today.map_or(Amount::ZERO, |today| Amount::new(today.value()));
-        Ok(AccountSums { other_exposure, redeemed, strangers_today })
+        Ok(())
     }
 }
 
 impl PayeeStore for EmbeddedStore {
-    fn accept_batch(&self, batch: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
-        // Committing syncs the file (redb's default durability); dropping the transaction undoes it.
-        let transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
-        let outcomes = batch.iter().map(|entry| self.apply(&transaction, entry)).collect::<Result<_, _>>()?;
-        transaction.commit().map_err(|error| self.failed(&error))?;
-        Ok(outcomes)
+    fn accept_batch<'a>(&'a self, batch: &'a [Entry]) -> BoxFuture<'a, Result<Vec<Outcome>, StoreError>> {
+        Box::pin(async move { self.accept(batch) })
     }
 
-    fn books(&self, channel_id: ChannelId) -> Result<Option<ChannelBooks>, StoreError> {
+    fn restore<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.put_back(records) })
+    }
+
+    fn challenge_secret(&self) -> BoxFuture<'_, Result<ChallengeSecret, StoreError>> {
         self.read(|reader| {
-            let table = reader.open_table(BOOKS).map_err(|error| self.failed(&error))?;
-            self.get(&table, channel_id.0.as_slice())
+            let secret = reader.open_table(META)?.get("challenge-secret")?.map(|secret| secret.value().to_vec());
+            let missing = || Trouble::Corrupted("the challenge secret is missing".to_owned());
+            secret.and_then(ChallengeSecret::new).ok_or_else(missing)
         })
     }
 
-    fn all_books(&self) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
-        self.collect(BOOKS, |key, books| (channel_id_of(key), books))
+    fn books(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<ChannelBooks>, StoreError>> {
+        self.read(|reader| get(&reader.open_table(BOOKS)?, channel_id.0.as_slice()))
     }
 
-    fn books_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
+    fn books_of(&self, account: AccountId) -> BoxFuture<'_, Result<Vec<(ChannelId, ChannelBooks)>, StoreError>> {
         self.read(|reader| {
-            let accounts = reader.open_table(ACCOUNTS).map_err(|error| self.failed(&error))?;
-            let books = reader.open_table(BOOKS).map_err(|error| self.failed(&error))?;
-            let first = account_key(account, ChannelId::default());
-            let mut found = Vec::new();
-            for entry in accounts.range(first.as_slice()..).map_err(|error| self.failed(&error))? {
-                let (key, ()) = entry.map(|(key, _)| (key, ())).map_err(|error| self.failed(&error))?;
-                let Some(id) = key.value().strip_prefix(account.0.as_slice()) else { break };
-                found.extend(self.get(&books, id)?.map(|books| (channel_id_of(id), books)));
-            }
-            Ok(found)
+            let books = reader.open_table(BOOKS)?;
+            let channels = channels_of(&reader.open_table(ACCOUNTS)?, account)?;
+            let found = channels.into_iter().map(|id| Ok(get(&books, id.0.as_slice())?.map(|books| (id, books))));
+            found.filter_map(Result::transpose).collect()
         })
     }
 
-    fn charge(&self, channel_id: ChannelId, cumulative_amount: Amount) -> Result<Option<Charge>, StoreError> {
+    fn charge(&self, id: ChannelId, cumulative_amount: Amount) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
+        self.read(|reader| get(&reader.open_table(CHARGES)?, &amount_key(id, cumulative_amount)))
+    }
+
+    fn purchase(&self, purchase: Purchase) -> BoxFuture<'_, Result<Option<(ChannelId, Charge)>, StoreError>> {
         self.read(|reader| {
-            let table = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
-            self.get(&table, &charge_key(channel_id, cumulative_amount))
+            let purchases = reader.open_table(PURCHASES)?;
+            let Some(id) = purchases.get(purchase_key(&purchase).as_slice())? else { return Ok(None) };
+            let charge = get(&reader.open_table(CHARGES)?, id.value())?;
+            Ok(charge.map(|charge| (channel_id_of(id.value()), charge)))
         })
     }
 
-    fn all_charges(&self) -> Result<Vec<(ChannelId, Charge)>, StoreError> {
-        self.collect(CHARGES, |key, charge| (channel_id_of(key), charge))
-    }
-
-    fn redeemable(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError> {
-        let Some(books) = self.books(channel_id)? else { return Ok(None) };
+    fn redeemable(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
         self.read(|reader| {
-            let table = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
-            let first = charge_key(channel_id, Amount::ZERO);
-            let last = charge_key(channel_id, books.due());
-            let mut range = table.range(first.as_slice()..=last.as_slice()).map_err(|error| self.failed(&error))?;
-            let Some(entry) = range.next_back() else { return Ok(None) };
-            let (_, value) = entry.map_err(|error| self.failed(&error))?;
-            let charge = self.decode::<Charge>(value.value())?;
+            let books = get::<ChannelBooks>(&reader.open_table(BOOKS)?, channel_id.0.as_slice())?;
+            let Some(books) = books else { return Ok(None) };
+            let charges = reader.open_table(CHARGES)?;
+            let (first, last) = (amount_key(channel_id, Amount::ZERO), amount_key(channel_id, books.due()));
+            let Some(entry) = charges.range(first.as_slice()..=last.as_slice())?.next_back() else { return Ok(None) };
+            let charge = decode::<Charge>(entry?.1.value())?;
             Ok(ledger::is_redeemable(&books, &charge).then_some(charge))
         })
     }
 
-    fn last_resort(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError> {
-        let Some(books) = self.books(channel_id)? else { return Ok(None) };
+    fn last_resort(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
         self.read(|reader| {
-            let table = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
-            let first = charge_key(channel_id, books.due());
-            let last = charge_key(channel_id, Amount::new(u128::MAX));
-            let mut range = table.range(first.as_slice()..=last.as_slice()).map_err(|error| self.failed(&error))?;
-            let Some(entry) = range.next() else { return Ok(None) };
-            let (_, value) = entry.map_err(|error| self.failed(&error))?;
-            let charge = self.decode::<Charge>(value.value())?;
+            let books = get::<ChannelBooks>(&reader.open_table(BOOKS)?, channel_id.0.as_slice())?;
+            let Some(books) = books else { return Ok(None) };
+            let charges = reader.open_table(CHARGES)?;
+            let first = amount_key(channel_id, books.due());
+            let last = amount_key(channel_id, Amount::new(u128::MAX));
+            let Some(entry) = charges.range(first.as_slice()..=last.as_slice())?.next() else { return Ok(None) };
+            let charge = decode::<Charge>(entry?.1.value())?;
             Ok(ledger::is_last_resort(&books, &charge).then_some(charge))
         })
     }
 
-    fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
-        self.collect(REDEMPTIONS, |_, redemption| redemption)
-    }
-
-    fn relayed(&self, request: B256) -> Result<Option<Relayed>, StoreError> {
+    fn relayed(&self, request: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>> {
         self.read(|reader| {
-            let by_request = reader.open_table(RELAYED_BY_REQUEST).map_err(|error| self.failed(&error))?;
-            let Some(hash) = by_request.get(request.as_slice()).map_err(|error| self.failed(&error))? else {
-                return Ok(None);
-            };
-            self.get(&reader.open_table(RELAYED).map_err(|error| self.failed(&error))?, hash.value())
+            let by_request = reader.open_table(RELAYED_BY_REQUEST)?;
+            let Some(hash) = by_request.get(request.as_slice())? else { return Ok(None) };
+            get(&reader.open_table(RELAYED)?, hash.value())
         })
     }
 
-    fn relayed_in(&self, hash: B256) -> Result<Option<Relayed>, StoreError> {
-        self.read(|reader| self.get(&reader.open_table(RELAYED).map_err(|error| self.failed(&error))?, hash.as_slice()))
+    fn relayed_in(&self, hash: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>> {
+        self.read(|reader| get(&reader.open_table(RELAYED)?, hash.as_slice()))
     }
 
-    fn relay_spent(&self, day: u64) -> Result<Amount, StoreError> {
-        self.read(|reader| {
-            let spent = reader.open_table(RELAY_SPENT).map_err(|error| self.failed(&error))?;
-            let today = spent.get(day).map_err(|error| self.failed(&error))?;
-            Ok(today.map_or(Amount::ZERO, |today| Amount::new(today.value())))
-        })
+    fn relay_spent(&self, day: u64) -> BoxFuture<'_, Result<Amount, StoreError>> {
+        self.read(|reader| Ok(sum(&reader.open_table(RELAY_SPENT)?, day)?.unwrap_or_default()))
+    }
+
+    fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.show(kinds, visitor) })
     }
 }
 
+/// Writes down what a new ledger is, and makes its tables.
+fn begin(transaction: &WriteTransaction, identity: &LedgerIdentity) -> Result<(), Trouble> {
+    let secret: [u8; ChallengeSecret::LENGTH_MIN] = rand::random();
+    let mut meta = transaction.open_table(META)?;
+    meta.insert("version", encode(&SCHEMA_VERSION)?.as_slice())?;
+    meta.insert("identity", encode(identity)?.as_slice())?;
+    meta.insert("challenge-secret", secret.as_slice())?;
+    let rowsets = [BOOKS, CHARGES, PURCHASES, CREDITS, FINAL_REDEMPTIONS, REDEMPTIONS, RELAYED, RELAYED_BY_REQUEST];
+    for table in rowsets {
+        transaction.open_table(table)?;
+    }
+    for table in [STRANGERS, RELAY_SPENT] {
+        transaction.open_table(table)?;
+    }
+    transaction.open_table(ACCOUNTS)?;
+    Ok(())
+}
+
+/// Looks up what a batch needs.
+fn load(transaction: &WriteTransaction, needs: &Needs) -> Result<Rows, Trouble> {
+    let mut rows = Rows::default();
+    let accounts = transaction.open_table(ACCOUNTS)?;
+    for account in &needs.accounts {
+        rows.accounts.insert(*account, channels_of(&accounts, *account)?);
+    }
+    let books = transaction.open_table(BOOKS)?;
+    for id in rows.accounts.values().flatten().chain(&needs.channels) {
+        rows.books.extend(get(&books, id.0.as_slice())?.map(|books| (*id, books)));
+    }
+    rows.charges = load_by_amount(transaction, CHARGES, &needs.charges)?;
+    rows.credits = load_by_amount(transaction, CREDITS, &needs.credits)?;
+    let relayed = transaction.open_table(RELAYED)?;
+    for hash in &needs.relayed {
+        rows.relayed.extend(get(&relayed, hash.as_slice())?.map(|relayed| (*hash, relayed)));
+    }
+    let strangers = transaction.open_table(STRANGERS)?;
+    for day in &needs.strangers {
+        rows.strangers.extend(sum(&strangers, *day)?.map(|amount| (*day, amount)));
+    }
+    let relay_spent = transaction.open_table(RELAY_SPENT)?;
+    for day in &needs.relay_spent {
+        rows.relay_spent.extend(sum(&relay_spent, *day)?.map(|amount| (*day, amount)));
+    }
+    Ok(rows)
+}
+
+fn load_by_amount<T: DeserializeOwned>(
+    transaction: &WriteTransaction,
+    table: Rowset,
+    ids: &std::collections::BTreeSet<ChargeId>,
+) -> Result<std::collections::BTreeMap<ChargeId, T>, Trouble> {
+    let table = transaction.open_table(table)?;
+    let found = ids.iter().map(|id| Ok(get(&table, &amount_key(id.0, id.1))?.map(|value| (*id, value))));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// Writes what a batch changed.
+fn apply(transaction: &WriteTransaction, changes: &Changes) -> Result<(), Trouble> {
+    let mut accounts = transaction.open_table(ACCOUNTS)?;
+    for (account, channel_id) in &changes.new_channels {
+        accounts.insert(account_key(*account, *channel_id).as_slice(), ())?;
+    }
+    put(transaction, BOOKS, changes.books.iter().map(|(id, books)| (id.0, books)))?;
+    let by_amount = |channel_id: &ChannelId, amount| amount_key(*channel_id, amount);
+    let charges = changes.charges.iter().map(|(id, charge)| (by_amount(id, charge.cumulative_amount), charge));
+    put(transaction, CHARGES, charges)?;
+    let credits = changes.credits.iter().map(|(id, credit)| (by_amount(id, credit.cumulative_amount), credit));
+    put(transaction, CREDITS, credits)?;
+    let finals =
+        changes.final_redemptions.iter().map(|(id, redemption)| (by_amount(id, redemption.redeemed), redemption));
+    put(transaction, FINAL_REDEMPTIONS, finals)?;
+    put(transaction, REDEMPTIONS, changes.redemptions.iter())?;
+    put(transaction, RELAYED, changes.relayed.iter())?;
+    let mut purchases = transaction.open_table(PURCHASES)?;
+    for (purchase, (channel_id, amount)) in &changes.purchases {
+        purchases.insert(purchase_key(purchase).as_slice(), amount_key(*channel_id, *amount).as_slice())?;
+    }
+    let mut by_request = transaction.open_table(RELAYED_BY_REQUEST)?;
+    for (request, hash) in &changes.relayed_by_request {
+        by_request.insert(request.as_slice(), hash.as_slice())?;
+    }
+    for (table, sums) in [(STRANGERS, &changes.strangers), (RELAY_SPENT, &changes.relay_spent)] {
+        let mut table = transaction.open_table(table)?;
+        for (day, amount) in sums {
+            table.insert(*day, amount.base_units())?;
+        }
+    }
+    Ok(())
+}
+
+fn put<'a, K: AsRef<[u8]>, T: Serialize + 'a>(
+    transaction: &WriteTransaction,
+    table: Rowset,
+    rows: impl Iterator<Item = (K, &'a T)>,
+) -> Result<(), Trouble> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(table)?;
+    for (key, value) in rows {
+        table.insert(key.as_ref(), encode(value)?.as_slice())?;
+    }
+    Ok(())
+}
+
+fn get<T: DeserializeOwned>(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<T>, Trouble> {
+    table.get(key)?.map(|value| decode(value.value())).transpose()
+}
+
+fn sum(table: &impl ReadableTable<u64, u128>, day: u64) -> Result<Option<Amount>, Trouble> {
+    Ok(table.get(day)?.map(|amount| Amount::new(amount.value())))
+}
+
+fn sums(reader: &ReadTransaction) -> Result<Vec<(u64, Amount)>, Trouble> {
+    let table = reader.open_table(STRANGERS)?;
+    let days = table.iter()?.map(|entry| entry.map(|(day, amount)| (day.value(), Amount::new(amount.value()))));
+    Ok(days.collect::<Result<_, _>>()?)
+}
+
+fn channels_of(table: &impl ReadableTable<Bytes, ()>, account: AccountId) -> Result<Vec<ChannelId>, Trouble> {
+    let first = account_key(account, ChannelId::default());
+    let mut channels = Vec::new();
+    for entry in table.range(first.as_slice()..)? {
+        let (key, _) = entry?;
+        let Some(id) = key.value().strip_prefix(account.0.as_slice()) else { break };
+        channels.push(channel_id_of(id));
+    }
+    Ok(channels)
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Trouble> {
+    postcard::to_stdvec(value).map_err(|error| Trouble::Corrupted(error.to_string()))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Trouble> {
+    postcard::from_bytes(bytes).map_err(|error| Trouble::Corrupted(format!("an entry is damaged: {error}")))
+}
+
 /// Big-endian, so that the order of keys is the order of amounts.
-fn charge_key(channel_id: ChannelId, cumulative_amount: Amount) -> [u8; 48] {
+fn amount_key(channel_id: ChannelId, amount: Amount) -> [u8; 48] {
     let mut key = [0; 48];
-    let (id, amount) = key.split_at_mut(32);
+    let (id, rest) = key.split_at_mut(32);
     id.copy_from_slice(channel_id.0.as_slice());
-    amount.copy_from_slice(&cumulative_amount.base_units().to_be_bytes());
+    rest.copy_from_slice(&amount.base_units().to_be_bytes());
     key
 }
 
@@ -398,7 +466,15 @@ fn account_key(account: AccountId, channel_id: ChannelId) -> [u8; 64] {
     key
 }
 
+fn purchase_key(purchase: &Purchase) -> [u8; 52] {
+    let mut key = [0; 52];
+    let (signer, request) = key.split_at_mut(20);
+    signer.copy_from_slice(purchase.signer.as_slice());
+    request.copy_from_slice(purchase.request.0.as_slice());
+    key
+}
+
 /// The channel id that a key begins with; keys are written by this module and are long enough.
 fn channel_id_of(key: &[u8]) -> ChannelId {
-    key.get(..32).map(|id| ChannelId(farthing_core::B256::from_slice(id))).unwrap_or_default()
+    key.get(..32).map(|id| ChannelId(B256::from_slice(id))).unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 mod alarm;
 pub mod earnings;
 pub mod embedded;
+pub mod posting;
 pub mod redeemer;
 pub mod relay;
 pub mod store;
@@ -24,7 +25,8 @@ use crate::clock;
 use crate::escrow::EscrowError;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, CreditTerms, RequestId, Sight};
+use farthing_core::exposure::{AccountView, CreditTerms, Sight};
+use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, RequestId};
 use farthing_core::voucher::{Domain, VoucherSignature};
 use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::wire::credential::VoucherPayload;
@@ -37,7 +39,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Entry, Outcome, PendingCharge};
 use tokio::sync::Semaphore;
-use views::AccountView;
 use writer::Writer;
 
 /// What an item costs, now.
@@ -110,6 +111,9 @@ pub enum PayeeError {
     /// No thread for the ledger.
     #[error("no thread can be started for the ledger: {0}")]
     Thread(#[from] std::io::Error),
+    /// Not called from a tokio runtime, which the store may need.
+    #[error("a payee is started within a tokio runtime")]
+    NoRuntime(#[from] tokio::runtime::TryCurrentError),
 }
 
 /// Thrown when a voucher was not accepted. Nothing has changed then.
@@ -192,7 +196,7 @@ impl Payee {
     ///
     /// # Errors
     ///
-    /// If no thread can be started for the ledger.
+    /// If no thread can be started for the ledger, or there is no tokio runtime.
     pub fn start(
         options: PayeeOptions,
         secret: ChallengeSecret,
@@ -305,12 +309,12 @@ impl Payee {
         quote: &Quote,
     ) -> Result<Sale, AcceptError> {
         let now = clock::now();
-        let checked = self.check(realm, credential, quote, now)?;
+        let checked = self.check(realm, credential, quote, now).await?;
         let price = match checked.price {
             Ok(price) => price,
             // It may have been paid before the price rose.
             Err(problem) => {
-                let earlier = self.recall(credential, &checked.voucher, request)?;
+                let earlier = self.recall(credential, &checked.voucher, request).await?;
                 return earlier.ok_or_else(|| problem.into());
             }
         };
@@ -334,7 +338,7 @@ impl Payee {
                 Ok(Sale { receipt, again })
             }
             Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
-            Outcome::Noted => Err(StoreError::Closed.into()),
+            Outcome::Credited { .. } | Outcome::NotCredited(_) | Outcome::Noted => Err(StoreError::Closed.into()),
         }
     }
 
@@ -350,20 +354,20 @@ impl Payee {
         request: RequestId,
         quote: &Quote,
     ) -> Result<Option<Sale>, AcceptError> {
-        let checked = self.check(realm, credential, quote, clock::now())?;
-        self.recall(credential, &checked.voucher, request)
+        let checked = self.check(realm, credential, quote, clock::now()).await?;
+        self.recall(credential, &checked.voucher, request).await
     }
 
     /// The charge that a voucher has already paid for this very request, if there is one.
-    fn recall(
+    async fn recall(
         &self,
         credential: &Credential,
         voucher: &VerifiedVoucher,
         request: RequestId,
     ) -> Result<Option<Sale>, AcceptError> {
         let voucher = voucher.voucher();
-        let charge = self.0.store.charge(voucher.channel_id, voucher.cumulative_amount)?;
-        let books = self.0.store.books(voucher.channel_id)?;
+        let charge = self.0.store.charge(voucher.channel_id, voucher.cumulative_amount).await?;
+        let books = self.0.store.books(voucher.channel_id).await?;
         match charge.zip(books).filter(|(charge, _)| charge.request == request) {
             Some((charge, books)) => {
                 let receipt = self.receipt(credential, &books, &charge)?;
@@ -374,7 +378,7 @@ impl Payee {
     }
 
     /// Everything that is checked before the ledger is looked at, the cheap things first and the signature last.
-    fn check(
+    async fn check(
         &self,
         realm: &str,
         credential: &Credential,
@@ -392,7 +396,7 @@ impl Payee {
         let agreed = payload.amount.unwrap_or(asked.amount);
         let price = if quote.or_more { agreed } else { least };
         let price = if agreed < least { Err(self.too_little(quote, least, agreed)) } else { Ok(price) };
-        let channel = self.terms(payload)?;
+        let channel = self.terms(payload).await?;
         let voucher = payload.signed_voucher().verify(&self.0.domain, &channel);
         Ok(Checked { voucher: voucher.map_err(|error| Problem::from(&error))?, price })
     }
@@ -445,7 +449,7 @@ impl Payee {
     }
 
     /// The channel's terms: sent along and proven by the id, or known from an earlier voucher.
-    fn terms(&self, payload: &VoucherPayload) -> Result<Channel, AcceptError> {
+    async fn terms(&self, payload: &VoucherPayload) -> Result<Channel, AcceptError> {
         let identity = &self.0.options.identity;
         if let Some(terms) = &payload.terms {
             let channel = terms.channel(identity.payee, identity.token);
@@ -458,7 +462,7 @@ impl Payee {
             }
             return Ok(channel);
         }
-        let books = self.0.store.books(payload.channel_id)?;
+        let books = self.0.store.books(payload.channel_id).await?;
         books.map(|books| books.channel).ok_or_else(|| {
             AcceptError::new(ProblemType::ChannelNotFound, "this channel is not known here; send its terms along")
         })
@@ -480,7 +484,9 @@ impl Payee {
         let reading = self.0.source.funds_of(channel).await?;
         if reading.is_empty() {
             let channel_id = channel.id(&self.0.options.identity.deployment);
-            return Ok(Arc::new(AccountView::of(channel_id, channel, &reading)));
+            let mut account = AccountView::default();
+            reading.note_in(&mut account, channel_id, channel);
+            return Ok(Arc::new(account));
         }
         Ok(self.0.views.enter_fresh(channel, &reading))
     }

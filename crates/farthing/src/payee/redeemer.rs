@@ -167,8 +167,17 @@ impl Redeemer {
     /// The same of some channels only, or of all.
     async fn due_among(&self, some: Option<&[ChannelId]>) -> Result<DueList, RedeemError> {
         let channels: Vec<(ChannelId, Result<Channel, RedeemError>)> = match some {
-            Some(ids) => ids.iter().map(|id| (*id, self.channel(*id))).collect(),
-            None => self.payee.store().all_books()?.into_iter().map(|(id, books)| (id, Ok(books.channel))).collect(),
+            Some(ids) => {
+                let mut channels = Vec::with_capacity(ids.len());
+                for id in ids {
+                    channels.push((*id, self.channel(*id).await));
+                }
+                channels
+            }
+            None => {
+                let books = self.payee.store().all_books().await?;
+                books.into_iter().map(|(id, books)| (id, Ok(books.channel))).collect()
+            }
         };
         let mut list = DueList::default();
         let mut silent = 0;
@@ -190,8 +199,8 @@ impl Redeemer {
         Ok(list)
     }
 
-    fn channel(&self, channel_id: ChannelId) -> Result<Channel, RedeemError> {
-        let books = self.payee.store().books(channel_id)?;
+    async fn channel(&self, channel_id: ChannelId) -> Result<Channel, RedeemError> {
+        let books = self.payee.store().books(channel_id).await?;
         Ok(books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel)
     }
 
@@ -200,10 +209,10 @@ impl Redeemer {
         let store = self.payee.store();
         // A reservation that is about to leave takes with it what no voucher at or below the debt covers.
         let leaving = closes || funds.channel.close_at.is_some();
-        let last_resort = if leaving { store.last_resort(channel_id)? } else { None };
+        let last_resort = if leaving { store.last_resort(channel_id).await? } else { None };
         let charge = match last_resort {
             Some(charge) => charge,
-            None => match store.redeemable(channel_id)? {
+            None => match store.redeemable(channel_id).await? {
                 Some(charge) => charge,
                 None => return Ok(None),
             },
@@ -276,7 +285,7 @@ impl Redeemer {
                 None => self.reconcile().await?,
             };
             let vouchers: Vec<AcceptedVoucher> = batch.iter().map(|due| due.voucher).collect();
-            let channels = self.channels_of(&vouchers, &turn.rivals)?;
+            let channels = self.channels_of(&vouchers, &turn.rivals).await?;
             let before = self.redeemed_at_head(&channels).await?;
             let signed = self.escrow.sign_redemption(&vouchers, turn.place).await?;
             let Settled { mut redeemed, is_rival, record } = self.send(signed, &vouchers, false, turn.rivals).await?;
@@ -313,7 +322,7 @@ impl Redeemer {
         if sender != payee && !self.escrow.is_operator(payee, sender).await? {
             return Err(RedeemError::NotPayee { sender, payee });
         }
-        let channel = self.channel(channel_id)?;
+        let channel = self.channel(channel_id).await?;
         let _turn = self.turns.lock().await;
         loop {
             let turn = self.reconcile().await?;
@@ -344,7 +353,7 @@ impl Redeemer {
         // Before the receipts: what is not found after that, although its nonce is taken, is nowhere.
         let mined = chain.transactions_of(sender).await?;
         let mut sent: BTreeMap<u64, Vec<Redemption>> = BTreeMap::new();
-        for record in self.payee.store().redemptions()? {
+        for record in self.payee.store().redemptions().await? {
             if record.state == RedemptionState::Sent && record.sender == sender {
                 sent.entry(record.nonce).or_default().push(record);
             }
@@ -470,7 +479,7 @@ impl Redeemer {
     /// Puts right what was set aside for relaying: a transaction that reverts costs its gas all the same, and one whose
     /// place another one took costs nothing.
     async fn note_relay_cost(&self, hash: B256, receipt: &TransactionReceipt) -> Result<(), RedeemError> {
-        let Some(relayed) = self.payee.store().relayed_in(hash)? else { return Ok(()) };
+        let Some(relayed) = self.payee.store().relayed_in(hash).await? else { return Ok(()) };
         let paid = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
         let cost = if hash == receipt.transaction_hash { Amount::new(paid) } else { Amount::ZERO };
         self.payee.writer().write(Entry::Relayed(Relayed { cost, ..relayed })).await?;
@@ -483,11 +492,15 @@ impl Redeemer {
     }
 
     /// The channels of the vouchers and of the earlier attempts, each once.
-    fn channels_of(&self, vouchers: &[AcceptedVoucher], rivals: &[Redemption]) -> Result<Vec<Channel>, RedeemError> {
+    async fn channels_of(
+        &self,
+        vouchers: &[AcceptedVoucher],
+        rivals: &[Redemption],
+    ) -> Result<Vec<Channel>, RedeemError> {
         let mut channels: BTreeMap<ChannelId, Channel> =
             vouchers.iter().map(|voucher| (voucher.voucher().channel_id, *voucher.channel())).collect();
         for (channel_id, _) in rivals.iter().flat_map(|rival| &rival.vouchers) {
-            if let Some(books) = self.payee.store().books(*channel_id)? {
+            if let Some(books) = self.payee.store().books(*channel_id).await? {
                 channels.insert(*channel_id, books.channel);
             }
         }

@@ -414,7 +414,7 @@ impl Relay {
     /// What an account holds, and what of it is due here and not guaranteed.
     async fn owed_by(&self, account: &Account) -> Result<(Amount, Amount), RelayError> {
         let books: Vec<ChannelBooks> =
-            self.payee().store().books_of(account.id())?.into_iter().map(|(_, books)| books).collect();
+            self.payee().store().books_of(account.id()).await?.into_iter().map(|(_, books)| books).collect();
         if books.is_empty() {
             return Err(RelayError::Stranger { account: *account });
         }
@@ -431,7 +431,7 @@ impl Relay {
 
     /// The transaction that was sent for the same signature, if it can still be mined or has done its work.
     async fn sent_before(&self, digest: B256) -> Result<Option<RelayAnswer>, RelayError> {
-        let Some(relayed) = self.payee().store().relayed(digest)? else { return Ok(None) };
+        let Some(relayed) = self.payee().store().relayed(digest).await? else { return Ok(None) };
         let chain = self.0.redeemer.escrow.chain();
         let is_there = match chain.receipt(relayed.hash).await? {
             Some(receipt) => receipt.status(),
@@ -486,7 +486,7 @@ impl Relay {
         if price > limits.gas_price_max {
             return Err(RelayError::GasTooDear { price, maximum: limits.gas_price_max });
         }
-        let spent = self.payee().store().relay_spent(clock::now().day())?;
+        let spent = self.payee().store().relay_spent(clock::now().day()).await?;
         let (cost, budget) = (signed.cost_max(), limits.gas_budget_per_day);
         if spent.saturating_add(cost) > budget {
             return Err(RelayError::BudgetSpent { spent, cost, budget });
@@ -503,7 +503,7 @@ impl Relay {
     /// The cost first: a crash in between leaves the budget smaller, never larger.
     async fn write_down(&self, checked: &Checked, signed: &SignedTransaction) -> Result<Redemption, RelayError> {
         let (now, hash) = (clock::now(), signed.hash);
-        let relayed = Relayed { request: checked.digest, hash, day: now.day(), cost: signed.cost_max() };
+        let relayed = Relayed { request: checked.digest, hash, at: now, cost: signed.cost_max() };
         self.payee().writer().write(Entry::Relayed(relayed)).await?;
         let sender = self.0.redeemer.escrow.chain().sender().ok_or(ChainError::ReadOnly)?;
         let (nonce, fees) = (signed.nonce(), signed.fees());
@@ -515,8 +515,8 @@ impl Relay {
 
     /// The node has refused it, so it costs nothing.
     async fn forget(&self, checked: &Checked, record: Redemption) -> Result<(), RelayError> {
-        let (request, hash, day) = (checked.digest, record.hash, record.at.day());
-        self.payee().writer().write(Entry::Relayed(Relayed { request, hash, day, cost: Amount::ZERO })).await?;
+        let (request, hash, at) = (checked.digest, record.hash, record.at);
+        self.payee().writer().write(Entry::Relayed(Relayed { request, hash, at, cost: Amount::ZERO })).await?;
         self.0.redeemer.note(record, RedemptionState::Failed).await?;
         Ok(())
     }
@@ -531,7 +531,7 @@ impl Relay {
         match settled {
             Ok((record, receipt)) => {
                 let (transaction, succeeded, gas) = (record.hash, receipt.status(), receipt.gas_used);
-                let spent = self.payee().store().relay_spent(clock::now().day()).unwrap_or_default();
+                let spent = self.payee().store().relay_spent(clock::now().day()).await.unwrap_or_default();
                 let budget = self.0.limits.gas_budget_per_day;
                 tracing::info!(%transaction, succeeded, gas, %spent, %budget, "relayed for a payer without gas");
             }

@@ -1,8 +1,15 @@
 //! Where the payee's ledger is kept: one trait whose only write is an atomic batch, durable before it returns.
+//!
+//! A store holds no rules. It looks up what a batch [needs](super::posting::Needs), lets
+//! [`post`](super::posting::post) decide, and writes what that changed, all in one transaction.
 
-use super::views::AccountView;
+use super::views::BoxFuture;
 use crate::chain::Fees;
-use farthing_core::ledger::{AccountPosition, ChannelBooks, Charge, ChargeRequest, CreditTerms, Refusal, Sight};
+use farthing_core::exposure::{AccountView, CreditTerms, Sight};
+use farthing_core::ledger::{
+    ChannelBooks, Charge, ChargeRequest, Credit, CreditRefusal, FinalRedemption, Purchase, Refusal,
+};
+use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Address, Amount, B256, ChannelId, Deployment, Timestamp, VerifiedVoucher};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -79,8 +86,8 @@ pub struct Relayed {
     pub request: B256,
     /// The transaction that was sent last for it.
     pub hash: B256,
-    /// The UTC day whose budget pays, counted from 1970-01-01.
-    pub day: u64,
+    /// When it was signed: its UTC day's budget pays.
+    pub at: Timestamp,
     /// What its gas costs, in wei; the most that it can cost until it is mined.
     pub cost: Amount,
 }
@@ -108,12 +115,27 @@ pub enum RedemptionState {
 pub enum Entry {
     /// Take a voucher and charge an item.
     Charge(Box<PendingCharge>),
+    /// Give back a charge's price or a part of it.
+    Credit {
+        /// The channel.
+        channel_id: ChannelId,
+        /// The cumulative amount of the charge's voucher.
+        cumulative_amount: Amount,
+        /// How much; `None` is the whole price.
+        amount: Option<Amount>,
+        /// Now.
+        at: Timestamp,
+    },
     /// The chain has finally paid this much to a channel's payee.
     Redeemed {
         /// The channel.
         channel_id: ChannelId,
-        /// The channel's `redeemed` at the last final block.
+        /// The channel's `redeemed` at a final block.
         redeemed: Amount,
+        /// That block.
+        block: u64,
+        /// Now.
+        at: Timestamp,
     },
     /// A redemption is about to be sent, or something became of it.
     Redemption(Redemption),
@@ -135,6 +157,17 @@ pub enum Outcome {
     },
     /// The voucher was refused, and nothing has changed.
     Refused(Refusal),
+    /// The credit is given, now or before.
+    Credited {
+        /// The channel's books.
+        books: ChannelBooks,
+        /// The entry.
+        credit: Credit,
+        /// Whether it was given before.
+        again: bool,
+    },
+    /// The credit is not given, and nothing has changed.
+    NotCredited(CreditRefusal),
     /// Written down.
     Noted,
 }
@@ -183,137 +216,203 @@ pub enum StoreError {
         /// How many.
         waiting: usize,
     },
+    /// An entry belongs to a channel that is not in the ledger.
+    #[error("an entry belongs to channel {channel_id}, which is not in the ledger")]
+    UnknownChannel {
+        /// The channel.
+        channel_id: ChannelId,
+    },
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
 }
 
+/// One row of a ledger, as it is read, exported and verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Record {
+    /// A channel's books.
+    Channel {
+        /// The channel.
+        channel_id: ChannelId,
+        /// What the other records add up to.
+        books: ChannelBooks,
+    },
+    /// A voucher taken and an item charged.
+    Charge {
+        /// The channel.
+        channel_id: ChannelId,
+        /// The entry.
+        charge: Charge,
+    },
+    /// A price given back.
+    Credit {
+        /// The channel.
+        channel_id: ChannelId,
+        /// The entry.
+        credit: Credit,
+    },
+    /// What the chain has finally paid.
+    FinalRedemption {
+        /// The channel.
+        channel_id: ChannelId,
+        /// The entry.
+        redemption: FinalRedemption,
+    },
+    /// A transaction that was signed.
+    Redemption {
+        /// The entry.
+        redemption: Redemption,
+    },
+    /// Something relayed for a payer.
+    Relayed {
+        /// The entry.
+        relayed: Relayed,
+    },
+    /// What accounts without history were served for in a day.
+    Strangers {
+        /// The UTC day, counted from 1970-01-01.
+        day: u64,
+        /// The sum.
+        amount: Amount,
+    },
+}
+
+/// The kinds of [`Record`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is named as its record")]
+pub enum RecordKind {
+    Channel,
+    Charge,
+    Credit,
+    FinalRedemption,
+    Redemption,
+    Relayed,
+    Strangers,
+}
+
+impl RecordKind {
+    /// All of them, in an order in which each entry comes after those it builds on.
+    pub const ALL: [Self; 7] = [
+        Self::Channel,
+        Self::Charge,
+        Self::Credit,
+        Self::FinalRedemption,
+        Self::Redemption,
+        Self::Relayed,
+        Self::Strangers,
+    ];
+}
+
+/// Is shown records one by one; an error ends the visit.
+pub type Visitor<'a> = &'a mut (dyn FnMut(Record) -> Result<(), StoreError> + Send);
+
 /// A payee's ledger on something durable.
 ///
-/// The only write is [`PayeeStore::accept_batch`]: there is no get-then-put through which two writers could lose a
-/// charge. Reads may run at any time and see whole batches.
+/// The only write of a running payee is [`PayeeStore::accept_batch`]: there is no get-then-put through which two writers
+/// could lose a charge. Reads may run at any time and see whole batches. Every method fails if the store can't be read or
+/// written.
 pub trait PayeeStore: fmt::Debug + Send + Sync {
     /// Decides on and writes a batch, in order, each entry seeing those before it. When it returns `Ok`, everything in
     /// it is durable; when it returns an error, nothing of it counts.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be written.
-    fn accept_batch(&self, batch: &[Entry]) -> Result<Vec<Outcome>, StoreError>;
+    fn accept_batch<'a>(&'a self, batch: &'a [Entry]) -> BoxFuture<'a, Result<Vec<Outcome>, StoreError>>;
+
+    /// Writes records as they are, into a ledger that [`PayeeStore::visit`] shows as empty or that only this has written
+    /// to: what another store's visit has shown.
+    fn restore<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The secret that this ledger's challenges are made with; drawn once, so that a restart, or another gateway on the
+    /// same ledger, honours what was issued.
+    fn challenge_secret(&self) -> BoxFuture<'_, Result<ChallengeSecret, StoreError>>;
 
     /// The books of one channel.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be read; so for all that follow.
-    fn books(&self, channel_id: ChannelId) -> Result<Option<ChannelBooks>, StoreError>;
+    fn books(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<ChannelBooks>, StoreError>>;
 
+    /// The books of an account's channels.
+    fn books_of(&self, account: AccountId) -> BoxFuture<'_, Result<Vec<(ChannelId, ChannelBooks)>, StoreError>>;
+
+    /// The charge under a voucher's id.
+    fn charge(
+        &self,
+        channel_id: ChannelId,
+        cumulative_amount: Amount,
+    ) -> BoxFuture<'_, Result<Option<Charge>, StoreError>>;
+
+    /// A charge that paid for a purchase, and its channel.
+    fn purchase(&self, purchase: Purchase) -> BoxFuture<'_, Result<Option<(ChannelId, Charge)>, StoreError>>;
+
+    /// The charge with the highest voucher that is worth redeeming: at or below what is due, above what was redeemed.
+    fn redeemable(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<Charge>, StoreError>>;
+
+    /// The charge with the lowest voucher that makes good for all that is due, though it promises more: the last resort
+    /// when a reservation is about to leave.
+    fn last_resort(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<Charge>, StoreError>>;
+
+    /// What was sent last for a payer's signature.
+    fn relayed(&self, request: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>>;
+
+    /// What was relayed in a transaction.
+    fn relayed_in(&self, hash: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>>;
+
+    /// What a UTC day's relaying has cost, in wei, with the most that it can cost for what is not mined yet.
+    fn relay_spent(&self, day: u64) -> BoxFuture<'_, Result<Amount, StoreError>>;
+
+    /// Shows all records of these kinds, kind by kind, as they are at one moment; what was relayed in the order of its
+    /// signing, everything else in any order.
+    fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl dyn PayeeStore + '_ {
     /// All channels' books.
     ///
     /// # Errors
     ///
-    /// See [`PayeeStore::books`].
-    fn all_books(&self) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError>;
-
-    /// The books of an account's channels.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn books_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError>;
-
-    /// The charge under a voucher's id.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn charge(&self, channel_id: ChannelId, cumulative_amount: Amount) -> Result<Option<Charge>, StoreError>;
+    /// If the store can't be read; so for all that follow.
+    pub async fn all_books(&self) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
+        self.all(RecordKind::Channel, |record| match record {
+            Record::Channel { channel_id, books } => Some((channel_id, books)),
+            _ => None,
+        })
+        .await
+    }
 
     /// All charges.
     ///
     /// # Errors
     ///
-    /// See [`PayeeStore::books`].
-    fn all_charges(&self) -> Result<Vec<(ChannelId, Charge)>, StoreError>;
-
-    /// The charge with the highest voucher that is worth redeeming: at or below what is due, above what was redeemed.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn redeemable(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError>;
-
-    /// The charge with the lowest voucher that makes good for all that is due, though it promises more: the last resort
-    /// when a reservation is about to leave.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn last_resort(&self, channel_id: ChannelId) -> Result<Option<Charge>, StoreError>;
+    /// See [`Self::all_books`].
+    pub async fn all_charges(&self) -> Result<Vec<(ChannelId, Charge)>, StoreError> {
+        self.all(RecordKind::Charge, |record| match record {
+            Record::Charge { channel_id, charge } => Some((channel_id, charge)),
+            _ => None,
+        })
+        .await
+    }
 
     /// All redemptions.
     ///
     /// # Errors
     ///
-    /// See [`PayeeStore::books`].
-    fn redemptions(&self) -> Result<Vec<Redemption>, StoreError>;
-
-    /// What was sent last for a payer's signature.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn relayed(&self, request: B256) -> Result<Option<Relayed>, StoreError>;
-
-    /// What was relayed in a transaction.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn relayed_in(&self, hash: B256) -> Result<Option<Relayed>, StoreError>;
-
-    /// What a UTC day's relaying has cost, in wei, with the most that it can cost for what is not mined yet.
-    ///
-    /// # Errors
-    ///
-    /// See [`PayeeStore::books`].
-    fn relay_spent(&self, day: u64) -> Result<Amount, StoreError>;
-}
-
-/// What a store must look up to judge a voucher: the sums over the account's other channels, and the day's credit to
-/// strangers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountSums {
-    /// Unsecured debts of the account's other channels.
-    pub other_exposure: Amount,
-    /// What was ever redeemed from the account's channels.
-    pub redeemed: Amount,
-    /// What accounts without history were served for today.
-    pub strangers_today: Amount,
-}
-
-impl PendingCharge {
-    /// The debt of one of the account's channels that nothing guarantees.
-    #[must_use]
-    pub fn exposure_of(&self, channel_id: ChannelId, books: &ChannelBooks) -> Amount {
-        // A channel that has not been looked at yet counts with all that its books say.
-        let unseen = books.due().saturating_sub(books.redeemed);
-        self.account.channels.get(&channel_id).map_or(unseen, |(_, view)| view.unsecured(books.due()))
+    /// See [`Self::all_books`].
+    pub async fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
+        self.all(RecordKind::Redemption, |record| match record {
+            Record::Redemption { redemption } => Some(redemption),
+            _ => None,
+        })
+        .await
     }
 
-    /// Puts together where the account stands.
-    #[must_use]
-    pub fn position(&self, sums: &AccountSums) -> AccountPosition {
-        let channel_id = self.voucher.voucher().channel_id;
-        let channel = self.account.channels.get(&channel_id).map(|(_, view)| *view).unwrap_or_default();
-        AccountPosition {
-            balance: self.account.balance,
-            channel,
-            other_exposure: sums.other_exposure,
-            redeemed: sums.redeemed,
-            strangers_today: sums.strangers_today,
-            sight: self.sight,
-            credit: self.credit,
-        }
+    async fn all<T: Send>(
+        &self,
+        kind: RecordKind,
+        pick: impl Fn(Record) -> Option<T> + Send + Sync,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::new();
+        self.visit(&[kind], &mut |record| {
+            all.extend(pick(record));
+            Ok(())
+        })
+        .await?;
+        Ok(all)
     }
 }

@@ -5,31 +5,13 @@
 
 use crate::escrow::{Escrow, EscrowError, Funds};
 use alloy::eips::BlockNumberOrTag;
-use farthing_core::ledger::{ChannelFunds, ChannelView};
-use farthing_core::{AccountId, Amount, Channel, ChannelId, Deployment, Timestamp};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use farthing_core::exposure::{AccountView, ChannelFunds, ChannelView};
+use farthing_core::{AccountId, Channel, ChannelId, Deployment, Timestamp};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
-
-/// One account and its channels to this payee.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccountView {
-    /// The account's balance at the head.
-    pub balance: Amount,
-    /// Its channels here.
-    pub channels: BTreeMap<ChannelId, (Channel, ChannelView)>,
-}
-
-impl AccountView {
-    /// A view of an account with one channel.
-    #[must_use]
-    pub fn of(channel_id: ChannelId, channel: &Channel, reading: &Reading) -> Self {
-        let view = ChannelView { head: reading.head.channel, confirmed: reading.confirmed };
-        Self { balance: reading.head.account_balance, channels: BTreeMap::from([(channel_id, (*channel, view))]) }
-    }
-}
 
 /// One look at the money behind a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +27,13 @@ impl Reading {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Notes in an account's view what was read of it and of one of its channels.
+    pub fn note_in(&self, account: &mut AccountView, channel_id: ChannelId, channel: &Channel) {
+        account.balance = self.head.account_balance;
+        let view = ChannelView { head: self.head.channel, confirmed: self.confirmed };
+        account.channels.insert(channel_id, (*channel, view));
     }
 }
 
@@ -128,10 +117,7 @@ impl ChainViews {
     pub fn enter(&self, channel: &Channel, reading: &Reading) -> Arc<AccountView> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let account = inner.accounts.entry(channel.account().id()).or_default();
-        let view = Arc::make_mut(account);
-        view.balance = reading.head.account_balance;
-        let channel_view = ChannelView { head: reading.head.channel, confirmed: reading.confirmed };
-        view.channels.insert(channel.id(&self.deployment), (*channel, channel_view));
+        reading.note_in(Arc::make_mut(account), channel.id(&self.deployment), channel);
         Arc::clone(account)
     }
 

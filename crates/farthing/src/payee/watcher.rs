@@ -109,7 +109,7 @@ impl Watcher {
         self.unsettled.extend(touched.into_iter().map(|account| (account, head.number)));
         let unsettled: Vec<AccountId> = self.unsettled.keys().copied().collect();
         for account in unsettled {
-            self.refresh(account).await?;
+            self.refresh(account, confirmed).await?;
         }
         self.unsettled.retain(|_, block| *block > confirmed);
         self.confirmed = confirmed;
@@ -136,8 +136,8 @@ impl Watcher {
 
     /// Looks at channels that were charged in an earlier run and are not paid: a payer may be leaving.
     async fn enter_known_channels(&self) -> Result<(), WatchError> {
-        for (_, books) in self.payee.store().all_books()? {
-            if books.due() > books.redeemed && self.payee.views().account_of(&books.channel).is_none() {
+        for (_, books) in self.payee.store().all_books().await? {
+            if !books.outstanding().is_zero() && self.payee.views().account_of(&books.channel).is_none() {
                 let reading = self.payee.source().funds_of(&books.channel).await?;
                 self.payee.views().enter(&books.channel, &reading);
             }
@@ -173,7 +173,7 @@ impl Watcher {
             let chain = self.escrow.chain();
             let logs = chain.provider().get_logs(&filter).await.map_err(|error| chain.error(&error))?;
             for log in &logs {
-                alarm::look(&self.payee, &channels, log)?;
+                alarm::look(&self.payee, &channels, log).await?;
             }
             for named in logs.iter().flat_map(named_ids) {
                 let account = channels.get(&ChannelId(named)).copied().unwrap_or(AccountId(named));
@@ -187,15 +187,16 @@ impl Watcher {
     }
 
     /// Reads an account and its channels anew, and writes down what was finally redeemed.
-    async fn refresh(&self, account: AccountId) -> Result<(), WatchError> {
+    async fn refresh(&self, account: AccountId, confirmed: u64) -> Result<(), WatchError> {
         for channel in self.payee.views().channels_of(account) {
             let reading = self.payee.source().funds_of(&channel).await?;
             self.payee.views().enter(&channel, &reading);
             let channel_id = channel.id(&self.escrow.deployment());
             let redeemed = reading.confirmed.redeemed;
-            let known = self.payee.store().books(channel_id)?;
+            let known = self.payee.store().books(channel_id).await?;
             if known.is_some_and(|books| books.redeemed < redeemed) {
-                self.payee.writer().write(Entry::Redeemed { channel_id, redeemed }).await?;
+                let entry = Entry::Redeemed { channel_id, redeemed, block: confirmed, at: clock::now() };
+                self.payee.writer().write(entry).await?;
             }
         }
         Ok(())

@@ -1,8 +1,10 @@
 //! Group commit: everything that arrives while one batch is being made durable becomes the next batch.
 
+use super::PayeeError;
 use super::store::{Entry, Outcome, PayeeStore, StoreError};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// The most entries in one batch; more wait for the next.
@@ -31,14 +33,16 @@ impl std::fmt::Debug for Job {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread. A thread of its own, for an embedded store blocks it while it syncs its file.
     ///
     /// # Errors
     ///
-    /// If no thread can be had.
-    pub(crate) fn start(store: Arc<dyn PayeeStore>) -> std::io::Result<Self> {
+    /// If no thread can be had, or there is no tokio runtime.
+    pub(crate) fn start(store: Arc<dyn PayeeStore>) -> Result<Self, PayeeError> {
+        let runtime = Handle::try_current()?;
         let (queue, jobs) = sync_channel(QUEUE_MAX);
-        std::thread::Builder::new().name("farthing-ledger".to_owned()).spawn(move || drain(store.as_ref(), &jobs))?;
+        let drain = move || drain(store.as_ref(), &runtime, &jobs);
+        std::thread::Builder::new().name("farthing-ledger".to_owned()).spawn(drain)?;
         Ok(Self { queue })
     }
 
@@ -61,7 +65,7 @@ impl Writer {
     }
 }
 
-fn drain(store: &dyn PayeeStore, jobs: &Receiver<Job>) {
+fn drain(store: &dyn PayeeStore, runtime: &Handle, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first.entry];
         let mut answers = vec![first.answer];
@@ -71,7 +75,7 @@ fn drain(store: &dyn PayeeStore, jobs: &Receiver<Job>) {
             answers.push(job.answer);
         }
         // Nobody may be waiting any more; then the answer goes nowhere.
-        match store.accept_batch(&batch) {
+        match runtime.block_on(store.accept_batch(&batch)) {
             Ok(outcomes) => {
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     let _ = answer.send(Ok(outcome));

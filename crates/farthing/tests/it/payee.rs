@@ -40,9 +40,9 @@ async fn send(payee: &Payee, quote: &Quote, credential: &Credential) -> Result<S
 }
 
 async fn refused(payee: &Payee, quote: &Quote, credential: &Credential) -> ProblemType {
-    let before = earnings(payee.store().as_ref()).unwrap();
+    let before = earnings(payee.store().as_ref()).await.unwrap();
     let problem = send(payee, quote, credential).await.expect_err("refused").problem();
-    assert_eq!(earnings(payee.store().as_ref()).unwrap(), before, "a refusal changes nothing");
+    assert_eq!(earnings(payee.store().as_ref()).await.unwrap(), before, "a refusal changes nothing");
     problem.problem_type().unwrap()
 }
 
@@ -89,10 +89,10 @@ async fn five_items_are_paid_by_one_transaction_with_the_last_voucher() {
 
     // Only a final event marks anything redeemed.
     watcher.step().await.unwrap();
-    assert_eq!(earnings(payee.store().as_ref()).unwrap().redeemed, Amount::ZERO);
+    assert_eq!(earnings(payee.store().as_ref()).await.unwrap().redeemed, Amount::ZERO);
     fixture.finalize().await;
     watcher.step().await.unwrap();
-    let total = earnings(payee.store().as_ref()).unwrap();
+    let total = earnings(payee.store().as_ref()).await.unwrap();
     assert_eq!((total.redeemed, total.outstanding, total.items_sold), (Amount::new(5 * DIME), Amount::ZERO, 5));
 }
 
@@ -206,7 +206,7 @@ async fn parallel_copies_are_charged_once_and_parallel_items_all_succeed() {
     for result in items.join_all().await {
         assert!(!result.unwrap());
     }
-    let total = earnings(payee.store().as_ref()).unwrap();
+    let total = earnings(payee.store().as_ref()).await.unwrap();
     assert_eq!((total.items_sold, total.earned), (16, Amount::new(16 * DIME)));
 }
 
@@ -431,7 +431,7 @@ async fn an_old_answer_at_first_contact_is_read_again() {
     let (held, read) = (tokio::sync::Semaphore::new(0), tokio::sync::Semaphore::new(0));
     let slow = std::sync::Arc::new(Slow { escrow: escrow.clone(), held, read });
     let folder = tempfile::tempdir().unwrap();
-    let payee = fixture.start_payee_with(folder.path(), std::sync::Arc::clone(&slow) as _);
+    let payee = fixture.start_payee_with(folder.path(), std::sync::Arc::clone(&slow) as _).await;
     let mut watcher = Watcher::new(payee.clone(), escrow);
     watcher.step().await.unwrap();
 

@@ -58,8 +58,8 @@ async fn gas_gets_dearer(chain: &Chain) {
     assert_eq!((mined, next), (0, 1), "one waits, too cheap now");
 }
 
-fn records(payee: &Payee) -> Vec<Redemption> {
-    let mut records = payee.store().redemptions().unwrap();
+async fn records(payee: &Payee) -> Vec<Redemption> {
+    let mut records = payee.store().redemptions().await.unwrap();
     records.sort_by_key(|record| record.state != RedemptionState::Failed);
     records
 }
@@ -112,7 +112,7 @@ async fn a_stuck_redemption_is_replaced_at_the_same_nonce_and_pays_once() {
     assert_eq!(fixture.dollars_of(payee_address).await, Amount::new(3 * DIME));
     assert_eq!(chain.transactions_of(payee_address).await.unwrap(), 1);
     assert_eq!(chain.next_nonce_of(payee_address).await.unwrap(), 1, "nothing waits");
-    let records = records(&payee);
+    let records = records(&payee).await;
     let [stuck, replacement] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((stuck.nonce, stuck.state), (0, RedemptionState::Failed));
     assert!(replacement.nonce == 0 && is_mined(replacement), "{replacement:?}");
@@ -128,7 +128,7 @@ async fn each_attempt_offers_an_eighth_more() {
     for _ in 0..3 {
         not_mined(redeemer.redeem().await);
     }
-    let mut offers: Vec<_> = records(&payee).iter().map(|record| record.fees).collect();
+    let mut offers: Vec<_> = records(&payee).await.iter().map(|record| record.fees).collect();
     offers.sort_by_key(|fees| fees.max_fee_per_gas);
     assert_eq!(offers.len(), 3);
     for pair in offers.windows(2) {
@@ -138,7 +138,7 @@ async fn each_attempt_offers_an_eighth_more() {
     ask(&chain, "evm_mine", json!([])).await;
     automine(&chain, true).await;
     assert!(redeemer.redeem().await.unwrap().done.is_empty(), "it was mined, and is found");
-    let (mined, failed): (Vec<_>, Vec<_>) = records(&payee).into_iter().partition(is_mined);
+    let (mined, failed): (Vec<_>, Vec<_>) = records(&payee).await.into_iter().partition(is_mined);
     assert_eq!((mined.len(), failed.len()), (1, 2));
     assert!(failed.iter().all(|record| record.state == RedemptionState::Failed));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
@@ -154,7 +154,7 @@ async fn a_crash_before_sending_is_made_good() {
     .await;
     let lost = Chain::connect_to(&lost, Some(Fixture::payee()), CHAIN_ID).await.unwrap();
     redeemer(&fixture, &payee, lost).await.redeem().await.unwrap_err();
-    assert_eq!(records(&payee)[0].state, RedemptionState::Sent);
+    assert_eq!(records(&payee).await[0].state, RedemptionState::Sent);
     drop(payee);
     wait_until("the ledger is released", || async {
         EmbeddedStore::open(&folder.path().join("ledger.redb"), &fixture.identity()).is_ok()
@@ -164,7 +164,7 @@ async fn a_crash_before_sending_is_made_good() {
     let payee = fixture.start_payee(folder.path()).await;
     let redeemed = redeemer(&fixture, &payee, chain.clone()).await.redeem().await.unwrap().done;
     assert_eq!(redeemed[0].paid, Amount::new(DIME));
-    let records = records(&payee);
+    let records = records(&payee).await;
     assert_eq!(records.iter().map(|record| record.nonce).collect::<Vec<_>>(), [0, 0]);
     assert!(records[0].state == RedemptionState::Failed && is_mined(&records[1]), "{records:?}");
     assert_eq!(chain.transactions_of(Fixture::payee().address()).await.unwrap(), 1);
@@ -180,7 +180,7 @@ async fn a_crash_after_sending_is_made_good() {
     automine(&chain, true).await;
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     assert!(redeemer.redeem().await.unwrap().done.is_empty(), "nothing is due");
-    let records = records(&payee);
+    let records = records(&payee).await;
     assert!(records.len() == 1 && is_mined(&records[0]), "{records:?}");
 }
 
@@ -189,12 +189,12 @@ async fn a_dropped_redemption_is_sent_again() {
     let (fixture, _folder, payee, chain) = sold(1).await;
     automine(&chain, false).await;
     not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
-    ask(&chain, "anvil_dropTransaction", json!([records(&payee)[0].hash])).await;
+    ask(&chain, "anvil_dropTransaction", json!([records(&payee).await[0].hash])).await;
     automine(&chain, true).await;
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
-    let records = records(&payee);
+    let records = records(&payee).await;
     assert!(records[0].state == RedemptionState::Failed && is_mined(&records[1]), "{records:?}");
 }
 
@@ -204,13 +204,13 @@ async fn a_redemption_whose_nonce_is_gone_has_failed() {
     let (fixture, _folder, payee, chain) = sold(1).await;
     automine(&chain, false).await;
     not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
-    ask(&chain, "anvil_dropTransaction", json!([records(&payee)[0].hash])).await;
+    ask(&chain, "anvil_dropTransaction", json!([records(&payee).await[0].hash])).await;
     automine(&chain, true).await;
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     let other = farthing::token::approve_if_needed;
     other(&chain, fixture.token.address, fixture.deployment.escrow, Amount::new(1)).await.unwrap();
     assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
-    let records = records(&payee);
+    let records = records(&payee).await;
     assert_eq!((records[0].nonce, records[0].state), (0, RedemptionState::Failed));
     assert!(records[1].nonce == 1 && is_mined(&records[1]), "{records:?}");
 }
@@ -221,7 +221,7 @@ async fn a_rival_that_is_mined_after_all_is_what_counts() {
     let (fixture, _folder, payee, chain) = sold(2).await;
     automine(&chain, false).await;
     not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
-    let stuck = records(&payee)[0].hash;
+    let stuck = records(&payee).await[0].hash;
     let refused = Arc::new(AtomicBool::new(false));
     let refuses = Arc::clone(&refused);
     let node = node_in_between(&fixture, move |request| {
@@ -239,7 +239,7 @@ async fn a_rival_that_is_mined_after_all_is_what_counts() {
     let redeemed = second.await.unwrap().unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].transaction), (1, stuck));
     assert_eq!((redeemed[0].vouchers, redeemed[0].paid), (2, Amount::new(2 * DIME)));
-    let records = records(&payee);
+    let records = records(&payee).await;
     assert!(records[0].state == RedemptionState::Failed && records[1].hash == stuck && is_mined(&records[1]));
 }
 
@@ -259,7 +259,7 @@ async fn clones_of_a_redeemer_take_turns() {
         })
     );
     let sent = both.0.unwrap().unwrap().done.len() + both.1.unwrap().unwrap().done.len();
-    assert_eq!((sent, records(&payee).len()), (1, 1));
+    assert_eq!((sent, records(&payee).await.len()), (1, 1));
     assert_eq!(chain.transactions_of(Fixture::payee().address()).await.unwrap(), 1);
 }
 

@@ -71,14 +71,14 @@ impl Stage {
         self.escrow.account_balance(&self.fixture.account()).await.unwrap()
     }
 
-    fn spent(&self) -> Amount {
-        self.payee.store().relay_spent(clock::now().day()).unwrap()
+    async fn spent(&self) -> Amount {
+        self.payee.store().relay_spent(clock::now().day()).await.unwrap()
     }
 
     /// Waits until everything that was sent is settled.
     async fn settled(&self) {
         wait_until("it is settled", || async {
-            self.payee.store().redemptions().unwrap().iter().all(|record| record.state != RedemptionState::Sent)
+            self.payee.store().redemptions().await.unwrap().iter().all(|record| record.state != RedemptionState::Sent)
         })
         .await;
     }
@@ -264,7 +264,7 @@ async fn what_is_over_or_would_fail_is_not_sent() {
     let order = stage.sign(order, &pauper).await;
     let refused = relay.relay(&order).await.unwrap_err();
     assert!(matches!(refused, RelayError::WouldFail { .. }), "{refused}");
-    assert_eq!((stage.sent().await, stage.spent()), (0, Amount::ZERO));
+    assert_eq!((stage.sent().await, stage.spent().await), (0, Amount::ZERO));
 
     // Somebody else was quicker: it counts once, and is not paid for twice.
     let order = stage.deposit(2, 7).await;
@@ -285,7 +285,7 @@ async fn the_days_gas_is_counted_to_the_wei_and_over_a_restart() {
     relay.relay(&stage.deposit(2, 1).await).await.unwrap();
     stage.settled().await;
     let paid = before.checked_sub(stage.chain().balance(Fixture::payee().address()).await.unwrap()).unwrap();
-    assert_eq!(stage.spent(), paid, "what it cost, not what it could have");
+    assert_eq!(stage.spent().await, paid, "what it cost, not what it could have");
 
     let order = stage.deposit(2, 2).await;
     let Stage { fixture, folder, payee, watcher, escrow, redeemer } = stage;
@@ -322,7 +322,7 @@ async fn the_wallet_keeps_enough_to_redeem_with() {
     give(10_u128.pow(15)).await.unwrap();
     let refused = relay.relay(&order).await.unwrap_err();
     let RelayError::WalletLow { required, .. } = refused else { panic!("{refused}") };
-    assert_eq!((stage.sent().await, stage.spent()), (0, Amount::ZERO));
+    assert_eq!((stage.sent().await, stage.spent().await), (0, Amount::ZERO));
     give(required.base_units() * 2).await.unwrap();
     relay.relay(&order).await.expect("with enough it is sent");
 }
@@ -383,18 +383,18 @@ async fn a_redemption_takes_the_place_of_what_is_stuck() {
     let order = stage.deposit(2, 1).await;
     automine(stage.chain(), false).await;
     let stuck = relay.relay(&order).await.unwrap();
-    assert!(stage.spent() > Amount::ZERO, "set aside before it is sent");
+    assert!(stage.spent().await > Amount::ZERO, "set aside before it is sent");
     assert_eq!(relay.relay(&order).await.unwrap(), stuck, "it waits, and is not sent again");
     // Its turn ends after the time that a transaction may take; blocks come again.
     tokio::time::sleep(PATIENCE).await;
     let redeemer = stage.redeemer.clone();
     let redeeming = tokio::spawn(async move { redeemer.redeem().await });
-    let next = || async { stage.payee.store().redemptions().unwrap().iter().any(|record| !record.is_relayed()) };
+    let next = || async { stage.payee.store().redemptions().await.unwrap().iter().any(|record| !record.is_relayed()) };
     wait_until("the redemption is written down", next).await;
     ask(stage.chain(), "evm_mine", json!([])).await;
     let redeemed = redeeming.await.unwrap().unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].paid), (1, Amount::new(DIME)));
-    assert_eq!((stage.sent().await, stage.spent()), (1, Amount::ZERO), "what was pushed aside cost nothing");
+    assert_eq!((stage.sent().await, stage.spent().await), (1, Amount::ZERO), "what was pushed aside cost nothing");
     automine(stage.chain(), true).await;
     assert_ne!(relay.relay(&order).await.unwrap(), stuck, "sent again");
     stage.settled().await;

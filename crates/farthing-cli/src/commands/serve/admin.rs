@@ -34,7 +34,7 @@ impl Admin {
         })?;
         let token = self.payee.token();
         match request {
-            AdminRequest::Earnings => to_json(&report(self.payee.store().as_ref(), self.payee.address(), token)?),
+            AdminRequest::Earnings => to_json(&report(self.payee.store().as_ref(), self.payee.address(), token).await?),
             AdminRequest::Redeem => {
                 let Redemptions { done, skipped } = self.redeemer.redeem().await?;
                 to_json(&redeem_report(token, &done, &skipped)?)

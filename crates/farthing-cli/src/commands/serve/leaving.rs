@@ -21,7 +21,7 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Redeemer, inte
         if not_before.is_some_and(|moment| Instant::now() < moment) {
             continue;
         }
-        let leaving = match leaving(&payee) {
+        let leaving = match leaving(&payee).await {
             Ok(leaving) if leaving.is_empty() => continue,
             Ok(leaving) => leaving,
             Err(error) => {
@@ -62,11 +62,11 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Redeemer, inte
 
 /// Channels whose close is requested and which owe something that the chain does not show as redeemed, with what they
 /// owe and when the close can be finalized.
-fn leaving(payee: &Payee) -> Result<HashMap<ChannelId, (Amount, u64)>, StoreError> {
+async fn leaving(payee: &Payee) -> Result<HashMap<ChannelId, (Amount, u64)>, StoreError> {
     let mut leaving = HashMap::new();
-    for (channel_id, books) in payee.store().all_books()? {
+    for (channel_id, books) in payee.store().all_books().await? {
         let Some(account) = payee.views().account_of(&books.channel) else { continue };
-        let Some((_, view)) = account.channels.get(&channel_id) else { continue };
+        let Some(view) = account.channel(channel_id) else { continue };
         let Some(close_at) = view.head.close_at else { continue };
         let due = books.due().saturating_sub(view.head.redeemed.max(books.redeemed));
         // Without a reservation nothing is about to leave, and what the account lacks no redemption finds.

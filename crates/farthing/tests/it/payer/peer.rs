@@ -6,9 +6,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use farthing::PrivateKeySigner;
-use farthing::core::ledger::{
-    self, Acceptance, AccountPosition, ChannelBooks, ChannelView, Charge, ChargeRequest, CreditTerms, RequestId, Sight,
-};
+use farthing::core::exposure::{AccountPosition, ChannelView, CreditTerms, Sight};
+use farthing::core::ledger::{self, Acceptance, ChannelBooks, Charge, ChargeRequest, RequestId};
 use farthing::core::voucher::Domain;
 use farthing::core::wire::challenge::MethodDetails;
 use farthing::core::wire::listing::LISTING_PATH;

@@ -2,7 +2,7 @@
 
 use super::peer::{Peer, Shop, cents, token};
 use super::{Home, plenty};
-use farthing::core::ledger::{ChannelFunds, ChannelView};
+use farthing::core::exposure::{ChannelFunds, ChannelView};
 use farthing::core::wire::{Problem, ProblemType};
 use farthing::core::{Amount, Channel, Deployment};
 use farthing::payer::{BudgetError, PayerError, StoreError};
