@@ -11,6 +11,11 @@ import {SilentDollar} from "./tokens/SilentDollar.sol";
 
 /// @dev What `close` and `finalizeClose` have in common: the refund. Each runs all of it.
 abstract contract Refunds is Base {
+    uint256 private constant REFUND_GAS = 200_000;
+
+    /// @dev A call gets 63 of 64 parts of what is left; the rest has to write the fall-back.
+    uint256 private constant GAS_REQUIRED = REFUND_GAS + REFUND_GAS / 63 + 40_000;
+
     /// @dev Ends a channel with 100 reserved and nothing redeemed.
     function end(Channel memory channel) internal virtual;
 
@@ -125,6 +130,23 @@ abstract contract Refunds is Base {
         end(dollarChannel);
     }
 
+    /// Whatever the caller leaves, a receiver has the same gas for a refund, and a token for moving it.
+    function test_WhenReceiverMeasuresGas() external {
+        // Writes down how much gas it has, and answers that all is well.
+        bytes memory gauge = hex"5a5f5560015f5260205ff3";
+        uint256 spentOnAsking = 2;
+        HostileDollar odd = hostile();
+        vm.etch(address(odd), gauge);
+        end(dollarChannel);
+        assertEq(uint256(vm.load(address(odd), 0)), REFUND_GAS - spentOnAsking);
+
+        Channel memory channel = channelOfContract(new OddReceiver());
+        vm.etch(channel.payer, gauge);
+        end(channel);
+        // The machine itself adds what a call with value always has.
+        assertEq(uint256(vm.load(channel.payer, 0)), REFUND_GAS + 2300 - spentOnAsking);
+    }
+
     /// A caller can't make a refund fail by leaving it little gas: whatever it leaves, the payer has its money or the
     /// whole call reverts. This payer needs most of what it is promised, and the caller has warmed up the payer's account, so
     /// that the fall-back would cost next to nothing.
@@ -142,7 +164,10 @@ abstract contract Refunds is Base {
                 sent = true;
             } catch (bytes memory reason) {
                 assertFalse(sent, "more gas made it fail");
-                refused = refused || bytes4(reason) == IEscrow.InsufficientGas.selector;
+                if (bytes4(reason) == IEscrow.InsufficientGas.selector) {
+                    refused = true;
+                    assertEq(requiredIn(reason), GAS_REQUIRED);
+                }
             }
             vm.revertToState(snapshot);
         }
@@ -171,6 +196,12 @@ abstract contract Refunds is Base {
     }
 
     function endWithGas(Channel memory channel, uint256 gasLimit) external virtual;
+
+    function requiredIn(bytes memory insufficientGas) private pure returns (uint256 required) {
+        assembly ("memory-safe") {
+            required := mload(add(insufficientGas, 0x44))
+        }
+    }
 
     function assertFallsBack(OddReceiver.Conduct conduct) private {
         OddReceiver odd = new OddReceiver();

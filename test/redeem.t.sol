@@ -64,6 +64,22 @@ contract RedeemTest is Base {
         escrow.redeem(dollarChannel, 5, abi.encodePacked(r, s | (odd ? 1 << 255 : 0)));
     }
 
+    /// Loss 10: half the order is the last s that is good. Nobody knows how to sign with a certain s, so the precompile is
+    /// told whom to find.
+    function test_WhenSAtHalfOrder() external {
+        fund(dollarChannel, 5, 0);
+        vm.mockCall(address(1), abi.encode(digestOf(dollarChannel, 5)), abi.encode(payer));
+        bytes32 r = bytes32(uint256(1));
+        expectInvalidSignature(dollarChannel, 5);
+        escrow.redeem(dollarChannel, 5, abi.encodePacked(r, CURVE_ORDER / 2 + 1, uint8(27)));
+        expectInvalidSignature(dollarChannel, 5);
+        escrow.redeem(dollarChannel, 5, abi.encodePacked(r, CURVE_ORDER / 2 + 1));
+        uint256 snapshot = vm.snapshotState();
+        assertEq(escrow.redeem(dollarChannel, 5, abi.encodePacked(r, CURVE_ORDER / 2, uint8(27))), 5);
+        vm.revertToState(snapshot);
+        assertEq(escrow.redeem(dollarChannel, 5, abi.encodePacked(r, CURVE_ORDER / 2)), 5);
+    }
+
     /// Loss 10
     function testFuzz_RevertWhen_VNeither27Nor28(uint8 v) external {
         vm.assume(v != 27 && v != 28);
@@ -220,6 +236,14 @@ contract RedeemTest is Base {
         assertEq(escrow.redeem(dollarChannel, uint128(amount), signature), amount - first - second);
         expectNothingToRedeem(dollarChannel, amount, amount);
         assertEq(dollar.balanceOf(payee), amount);
+    }
+
+    /// Loss 6: one base unit is money as well.
+    function test_GivenBalanceOneUnit() external {
+        fund(dollarChannel, 1, 0);
+        assertEq(escrow.redeem(dollarChannel, 2, sign(dollarChannel, 2)), 1);
+        assertEq(balanceOf(purseOf(dollarChannel)), 0);
+        expectNothingToRedeem(dollarChannel, 1, 2);
     }
 
     /// Loss 11: out of order, repeated, interleaved: what is paid is the highest amount shown.

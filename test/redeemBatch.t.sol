@@ -118,6 +118,16 @@ contract RedeemBatchTest is Base {
         expectSkipped(bytes.concat(terms(dollarChannel, 0, amount), signature));
     }
 
+    /// Loss 10: half the order is the last s that is good. Nobody knows how to sign with a certain s, so the precompile is
+    /// told whom to find.
+    function test_WhenRowSignatureAtHalfOrder() external {
+        fund(dollarChannel, 5, 0);
+        vm.mockCall(address(1), abi.encode(digestOf(dollarChannel, 5)), abi.encode(payer));
+        bytes memory unsigned = abi.encodePacked(terms(dollarChannel, 0, 5), uint256(1));
+        expectSkipped(abi.encodePacked(unsigned, CURVE_ORDER / 2 + 1));
+        assertEq(escrow.redeemBatch(payee, address(dollar), abi.encodePacked(unsigned, CURVE_ORDER / 2)), 5);
+    }
+
     /// Loss 10: one flipped bit anywhere after the flags.
     function testFuzz_WhenAnyBitOfRowFlipped(uint256 bit, uint256 which) external {
         Channel memory channel = channels[bound(which, 0, 4)];
