@@ -5,8 +5,12 @@
 #![allow(clippy::missing_panics_doc, reason = "a fixture that does not stand is a failed test")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a fixture that does not stand is a failed test")]
 
+pub mod conformance;
 mod failing_store;
 mod fixture;
+pub mod histories;
+pub mod ledger_model;
+pub mod postgres;
 
 pub use failing_store::FailingStore;
 pub use fixture::{Fixture, wait_until};

@@ -30,8 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a server that does not outlive its parent, SIGKILL included: standard input is a pipe that only the parent
 /// holds, and when it closes, the server is told to stop at once. Not by SIGKILL: so told, it takes its own processes
-/// along, even those that do not answer any more.
-const TETHER: &str = r#"exec 3<&0
+/// along, even those that do not answer any more. SIGHUP is what the system sends a group with a stopped process in it
+/// when its parent dies.
+const TETHER: &str = r#"trap '' HUP
+exec 3<&0
 "$@" </dev/null &
 server=$!
 (cat <&3 >/dev/null; kill -QUIT "$server"; kill -CONT "$server") >/dev/null 2>&1 &
@@ -41,7 +43,8 @@ wait "$server"
 kill "$watch" 2>/dev/null"#;
 
 /// Removes a folder when the pipe closes: again and again, because a server may still be about to go.
-const REMOVE: &str = r#"cat >/dev/null
+const REMOVE: &str = r#"trap '' HUP
+cat >/dev/null
 tries=0
 until rm -rf "$1" 2>/dev/null || [ "$tries" -ge 300 ]; do
   tries=$((tries + 1))
@@ -204,6 +207,12 @@ impl PostgresServer {
         self.home.join("log")
     }
 
+    /// Everything that it has on the disk.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
     /// The URL of one of its databases.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
@@ -229,8 +238,8 @@ impl PostgresServer {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
         self.process = Some(command.spawn().expect("sh starts"));
-        let ready = if self.role == Role::Standby { "standby" } else { "ready" };
-        self.wait(&format!("until it is {ready}"), |server| server.state().as_deref() == Some(ready));
+        // A standby says the same, as soon as it can be read.
+        self.wait("until it is ready", |server| server.state().as_deref() == Some("ready"));
     }
 
     fn settings(&self) -> Vec<String> {
@@ -404,7 +413,6 @@ impl PostgresPair {
         let mut command = self.standby.programs.program("pg_ctl");
         run(command.args(["promote", "--wait", "--pgdata"]).arg(self.standby.data()));
         self.standby.role = Role::Alone;
-        self.standby.wait("until it is ready", |server| server.state().as_deref() == Some("ready"));
     }
 }
 

@@ -10,3 +10,4 @@ mod redeeming;
 mod relaying;
 mod signing;
 mod splitting;
+mod stores;
