@@ -4,12 +4,14 @@
 //! store. No call to the chain lies on it, except at the first contact with a channel.
 
 mod alarm;
+mod contacts;
 pub mod earnings;
 pub mod embedded;
 pub mod posting;
 pub mod redeemer;
 pub mod relay;
 pub mod store;
+mod sync;
 pub mod views;
 pub mod watcher;
 mod writer;
@@ -25,6 +27,7 @@ use crate::clock;
 use crate::escrow::EscrowError;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
+use contacts::{ContactError, Contacts};
 use farthing_core::exposure::{AccountView, CreditTerms, Sight};
 use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, RequestId};
 use farthing_core::voucher::{Domain, VoucherSignature};
@@ -36,10 +39,8 @@ use farthing_core::wire::{
 };
 use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
 use std::sync::Arc;
-use std::time::Duration;
 use store::{Entry, Outcome, PendingCharge};
-use tokio::sync::Semaphore;
-use writer::Writer;
+use writer::{Room, Writer};
 
 /// What an item costs, now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,16 +173,8 @@ struct Inner {
     writer: Writer,
     views: Arc<ChainViews>,
     source: Arc<dyn FundsSource>,
-    /// Places for first contacts.
-    contacts: Semaphore,
+    contacts: Contacts,
 }
-
-/// How many first contacts may ask the chain at once. Any key can sign for itself, so strangers must not be able to make
-/// this payee ask without bound.
-const CONTACTS_MAX: usize = 8;
-
-/// How long a first contact waits for its turn before it is told to come again.
-const CONTACT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A credential that was checked up to the signature.
 struct Checked {
@@ -205,10 +198,10 @@ impl Payee {
         source: Arc<dyn FundsSource>,
     ) -> Result<Self, PayeeError> {
         let deployment = options.identity.deployment;
-        let writer = Writer::start(Arc::clone(&store))?;
+        let writer = Writer::start(Arc::clone(&store), Room::PAYEE)?;
         let views = Arc::new(ChainViews::new(deployment));
         let domain = Domain::new(deployment);
-        let contacts = Semaphore::new(CONTACTS_MAX);
+        let contacts = Contacts::new();
         Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source, contacts })))
     }
 
@@ -468,27 +461,16 @@ impl Payee {
         })
     }
 
-    /// The account behind a channel as the watcher knows it, or, at first contact, as the chain says. A channel without
-    /// any money is not remembered: anyone can sign for as many as he likes.
     async fn account_view(&self, channel: &Channel) -> Result<Arc<AccountView>, AcceptError> {
-        if let Some(view) = self.0.views.account_of(channel) {
-            return Ok(view);
-        }
-        let busy = "too many new accounts at once; nothing was charged, try again";
-        let place = tokio::time::timeout(CONTACT_WITHIN, self.0.contacts.acquire()).await;
-        let _place = place.map_err(|_| AcceptError::new(ProblemType::Unavailable, busy))?;
-        // Meanwhile another request of the same account may have been through here.
-        if let Some(view) = self.0.views.account_of(channel) {
-            return Ok(view);
-        }
-        let reading = self.0.source.funds_of(channel).await?;
-        if reading.is_empty() {
-            let channel_id = channel.id(&self.0.options.identity.deployment);
-            let mut account = AccountView::default();
-            reading.note_in(&mut account, channel_id, channel);
-            return Ok(Arc::new(account));
-        }
-        Ok(self.0.views.enter_fresh(channel, &reading))
+        let inner = &self.0;
+        let view = inner.contacts.account_of(&inner.views, inner.source.as_ref(), channel).await;
+        view.map_err(|error| match error {
+            ContactError::Busy => {
+                let detail = "too many new accounts at once; nothing was charged, try again";
+                AcceptError::new(ProblemType::Unavailable, detail)
+            }
+            ContactError::Chain(error) => error.into(),
+        })
     }
 
     fn receipt(

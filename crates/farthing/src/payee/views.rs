@@ -3,6 +3,7 @@
 //! Vouchers are judged against these views, so that none of them waits for the chain. An account enters at first
 //! contact; from then on the [watcher](super::watcher) keeps it current.
 
+use super::sync::RwLock;
 use crate::escrow::{Escrow, EscrowError, Funds};
 use alloy::eips::BlockNumberOrTag;
 use farthing_core::exposure::{AccountView, ChannelFunds, ChannelView};
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 /// One look at the money behind a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,7 @@ impl ChainViews {
     /// reading is older than.
     pub fn enter_fresh(&self, channel: &Channel, reading: &Reading) -> Arc<AccountView> {
         let view = self.enter(channel, reading);
+        // In this order: a watcher that took the account before its channel is in view would read nothing, and let go.
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.fresh.insert(channel.account().id());
         view
@@ -119,6 +121,13 @@ impl ChainViews {
         let account = inner.accounts.entry(channel.account().id()).or_default();
         reading.note_in(Arc::make_mut(account), channel.id(&self.deployment), channel);
         Arc::clone(account)
+    }
+
+    /// What was read as it would be seen, without a trace.
+    pub(crate) fn unremembered(&self, channel: &Channel, reading: &Reading) -> Arc<AccountView> {
+        let mut account = AccountView::default();
+        reading.note_in(&mut account, channel.id(&self.deployment), channel);
+        Arc::new(account)
     }
 
     /// The channels of an account.

@@ -2,16 +2,22 @@
 
 use super::PayeeError;
 use super::store::{Entry, Outcome, PayeeStore, StoreError};
+use super::sync::{Handle, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
-/// The most entries in one batch; more wait for the next.
-const BATCH_MAX: usize = 1_024;
+/// How much a writer takes at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// The most entries in one batch; more wait for the next.
+    pub(crate) batch: usize,
+    /// The most entries that may wait; beyond it the payee says that it is busy, rather than grow without bound.
+    pub(crate) queue: usize,
+}
 
-/// The most entries that may wait; beyond it the payee says that it is busy, rather than grow without bound.
-const QUEUE_MAX: usize = 16_384;
+impl Room {
+    /// A payee's.
+    pub(crate) const PAYEE: Self = Self { batch: 1_024, queue: 16_384 };
+}
 
 type Answer = Result<Outcome, StoreError>;
 
@@ -24,6 +30,7 @@ struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     queue: SyncSender<Job>,
+    room: Room,
 }
 
 impl std::fmt::Debug for Job {
@@ -38,12 +45,12 @@ impl Writer {
     /// # Errors
     ///
     /// If no thread can be had, or there is no tokio runtime.
-    pub(crate) fn start(store: Arc<dyn PayeeStore>) -> Result<Self, PayeeError> {
+    pub(crate) fn start(store: Arc<dyn PayeeStore>, room: Room) -> Result<Self, PayeeError> {
         let runtime = Handle::try_current()?;
-        let (queue, jobs) = sync_channel(QUEUE_MAX);
-        let drain = move || drain(store.as_ref(), &runtime, &jobs);
-        std::thread::Builder::new().name("farthing-ledger".to_owned()).spawn(drain)?;
-        Ok(Self { queue })
+        let (queue, jobs) = sync_channel(room.queue);
+        let drain = move || drain(store.as_ref(), &runtime, &jobs, room.batch);
+        ThreadBuilder::new().name("farthing-ledger".to_owned()).spawn(drain)?;
+        Ok(Self { queue, room })
     }
 
     /// Writes one entry with whatever else is waiting; durable when it returns.
@@ -58,18 +65,18 @@ impl Writer {
     pub(crate) async fn write(&self, entry: Entry) -> Answer {
         let (answer, outcome) = oneshot::channel();
         self.queue.try_send(Job { entry, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy { waiting: QUEUE_MAX },
+            TrySendError::Full(_) => StoreError::Busy { waiting: self.room.queue },
             TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
         outcome.await.map_err(|_| StoreError::Closed)?
     }
 }
 
-fn drain(store: &dyn PayeeStore, runtime: &Handle, jobs: &Receiver<Job>) {
+fn drain(store: &dyn PayeeStore, runtime: &Handle, jobs: &Receiver<Job>, batch_max: usize) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first.entry];
         let mut answers = vec![first.answer];
-        while batch.len() < BATCH_MAX {
+        while batch.len() < batch_max {
             let Ok(job) = jobs.try_recv() else { break };
             batch.push(job.entry);
             answers.push(job.answer);
