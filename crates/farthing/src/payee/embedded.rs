@@ -1,5 +1,12 @@
 //! The payee's ledger in one file, with redb: transactions, checksums, and an operating-system lock that dies with its
 //! process.
+//!
+//! An acknowledged charge must never be forgotten in silence. So every commit has two phases (a torn last commit can't be
+//! taken for one that never was), every opening checks the whole file, and a [mark] beside it says how many batches there
+//! must be.
+
+mod mark;
+mod migration;
 
 use super::posting::{self, Changes, ChargeId, Needs, Rows};
 use super::store::{Entry, LedgerIdentity, Outcome, PayeeStore, Record, RecordKind, Relayed, StoreError, Visitor};
@@ -7,12 +14,13 @@ use super::views::BoxFuture;
 use farthing_core::ledger::{self, ChannelBooks, Charge, Purchase};
 use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Amount, B256, ChannelId};
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use mark::{LedgerName, Mark, Marked};
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use redb::{Error as Trouble, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::future::ready;
 use std::path::Path;
 
@@ -45,11 +53,19 @@ const STRANGERS: Sums = TableDefinition::new("strangers");
 /// Day → what relaying cost, in wei.
 const RELAY_SPENT: Sums = TableDefinition::new("relay spent");
 
+/// The version of the tables above and of what is in them.
 const SCHEMA_VERSION: u32 = 2;
 
+/// Pages that are kept in memory.
+const CACHE_BYTES: usize = 64 << 20;
+
 /// A ledger in one file. One process at a time has it open.
+///
+/// After an error in writing it answers nothing but errors until it is opened again: what the disk holds is not known
+/// then. A batch that failed may turn out to be there; nothing of it was served, and its retry finds it.
 pub struct EmbeddedStore {
     database: Database,
+    mark: Mark,
     path: String,
 }
 
@@ -68,6 +84,13 @@ impl EmbeddedStore {
     pub fn open(path: &Path, identity: &LedgerIdentity) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
         let failed = |reason: String| StoreError::Failed { path: shown.clone(), reason };
+        let mark_path = mark::path_beside(path);
+        let marked = mark::read(&mark_path)
+            .map_err(|error| StoreError::Failed { path: mark_path.display().to_string(), reason: error.to_string() })?;
+        let acknowledged = marked.map_or(0, |marked| marked.batches);
+        if acknowledged > 0 && !path.exists() {
+            return Err(StoreError::Forgotten { path: shown, found: 0, acknowledged });
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
@@ -79,43 +102,26 @@ impl EmbeddedStore {
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .map_err(|error| failed(error.to_string()))?;
         drop(file);
-        let database = Database::create(path).map_err(|error| match error {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create(path);
+        let database = database.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: shown.clone() },
             error => failed(error.to_string()),
         })?;
-        let store = Self { database, path: shown };
-        store.begin_or_check(identity)?;
-        Ok(store)
-    }
-
-    /// Begins a new ledger, or makes sure that an old one is what was asked for.
-    fn begin_or_check(&self, identity: &LedgerIdentity) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
-        let facts = self.facts(&transaction);
-        let (version, found) = facts.map_err(|error| self.failed(&error))?;
-        if let Some(found) = version.filter(|found| *found != SCHEMA_VERSION) {
-            return Err(StoreError::Schema { path: self.path.clone(), found, expected: SCHEMA_VERSION });
+        let found = begin_or_check(&database, &shown, identity)?;
+        let is_other = marked.is_some_and(|marked| marked.ledger != found.ledger);
+        let found_batches = if is_other { 0 } else { found.batches };
+        if acknowledged > found_batches {
+            return Err(StoreError::Forgotten { path: shown, found: found_batches, acknowledged });
         }
-        if let Some(found) = found.filter(|found| found != identity) {
-            let (found, expected) = (Box::new(found), Box::new(*identity));
-            return Err(StoreError::OtherLedger { path: self.path.clone(), found, expected });
-        }
-        if version.is_none() {
-            begin(&transaction, identity).map_err(|error| self.failed(&error))?;
-        }
-        transaction.commit().map_err(|error| self.failed(&error))
-    }
-
-    /// The schema's version and whose ledger it is; nothing in a new file.
-    fn facts(&self, transaction: &WriteTransaction) -> Result<(Option<u32>, Option<LedgerIdentity>), Trouble> {
-        let meta = transaction.open_table(META)?;
-        let version = meta.get("version")?.map(|value| decode(value.value())).transpose()?;
-        let identity = meta.get("identity")?.map(|value| decode(value.value())).transpose()?;
-        Ok((version, identity))
+        let mark = Mark::open(&mark_path, found).map_err(|error| failed(error.to_string()))?;
+        // A file that was just made is there after a power cut only if its folder is on the disk as well.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { database, mark, path: shown })
     }
 
     fn failed(&self, reason: &dyn fmt::Display) -> StoreError {
-        StoreError::Failed { path: self.path.clone(), reason: reason.to_string() }
+        failed_at(&self.path, reason)
     }
 
     fn read<T: Send + 'static>(
@@ -128,9 +134,15 @@ impl EmbeddedStore {
 
     fn write<T>(&self, body: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
         // Committing syncs the file (redb's default durability); dropping the transaction undoes it.
-        let transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
+        let mut transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
+        transaction.set_two_phase_commit(true);
         let result = body(&transaction)?;
+        let batches = count_batch(&transaction).map_err(|error| self.failed(&error))?;
         transaction.commit().map_err(|error| self.failed(&error))?;
+        // It is durable whether or not it can be counted; a mark that lags refuses nothing.
+        if let Err(error) = self.mark.write(batches) {
+            tracing::warn!(%error, path = %self.path, "the mark beside the ledger can't be written");
+        }
         Ok(result)
     }
 
@@ -310,6 +322,72 @@ impl PayeeStore for EmbeddedStore {
     }
 }
 
+/// Begins a new ledger, or makes sure that an old one is what was asked for and up to date. Returns its name, and how
+/// many batches are in it.
+fn begin_or_check(database: &Database, path: &str, identity: &LedgerIdentity) -> Result<Marked, StoreError> {
+    let failed = |error: Trouble| failed_at(path, &error);
+    let mut transaction = database.begin_write().map_err(|error| failed(error.into()))?;
+    transaction.set_two_phase_commit(true);
+    let (version, owner) = facts(&transaction).map_err(failed)?;
+    if let Some(found) = owner.filter(|found| found != identity) {
+        let (found, expected) = (Box::new(found), Box::new(*identity));
+        return Err(StoreError::OtherLedger { path: path.to_owned(), found, expected });
+    }
+    match version {
+        Some(SCHEMA_VERSION) => {}
+        Some(1) => begin_from_version_one(&transaction).map_err(failed)?,
+        Some(found) => {
+            return Err(StoreError::Schema { path: path.to_owned(), found, expected: SCHEMA_VERSION });
+        }
+        None => begin(&transaction, identity).map_err(failed)?,
+    }
+    let marked = marked(&transaction).map_err(failed)?;
+    transaction.commit().map_err(|error| failed(error.into()))?;
+    Ok(marked)
+}
+
+fn failed_at(path: &str, reason: &dyn fmt::Display) -> StoreError {
+    StoreError::Failed { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// The schema's version and whose ledger it is; nothing in a new file.
+fn facts(transaction: &WriteTransaction) -> Result<(Option<u32>, Option<LedgerIdentity>), Trouble> {
+    let meta = transaction.open_table(META)?;
+    let version = meta.get("version")?.map(|value| decode(value.value())).transpose()?;
+    let identity = meta.get("identity")?.map(|value| decode(value.value())).transpose()?;
+    Ok((version, identity))
+}
+
+fn begin_from_version_one(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    make_tables(transaction)?;
+    migration::from_version_one(transaction)?;
+    let mut meta = transaction.open_table(META)?;
+    meta.insert("version", encode(&SCHEMA_VERSION)?.as_slice())?;
+    name_ledger(&mut meta)
+}
+
+/// The ledger's name, and how many batches are in it.
+fn marked(transaction: &WriteTransaction) -> Result<Marked, Trouble> {
+    let meta = transaction.open_table(META)?;
+    let missing = || Trouble::Corrupted("the ledger's name or count is missing".to_owned());
+    let ledger = meta.get("name")?.and_then(|name| LedgerName::try_from(name.value()).ok()).ok_or_else(missing)?;
+    let batches = meta.get("batches")?.map(|batches| decode(batches.value())).transpose()?.ok_or_else(missing)?;
+    Ok(Marked { ledger, batches })
+}
+
+/// Counts one more batch, in the same transaction.
+fn count_batch(transaction: &WriteTransaction) -> Result<u64, Trouble> {
+    let batches = marked(transaction)?.batches.saturating_add(1);
+    transaction.open_table(META)?.insert("batches", encode(&batches)?.as_slice())?;
+    Ok(batches)
+}
+
+fn name_ledger(meta: &mut redb::Table<'_, &str, Bytes>) -> Result<(), Trouble> {
+    meta.insert("name", rand::random::<LedgerName>().as_slice())?;
+    meta.insert("batches", encode(&0_u64)?.as_slice())?;
+    Ok(())
+}
+
 /// Writes down what a new ledger is, and makes its tables.
 fn begin(transaction: &WriteTransaction, identity: &LedgerIdentity) -> Result<(), Trouble> {
     let secret: [u8; ChallengeSecret::LENGTH_MIN] = rand::random();
@@ -317,6 +395,11 @@ fn begin(transaction: &WriteTransaction, identity: &LedgerIdentity) -> Result<()
     meta.insert("version", encode(&SCHEMA_VERSION)?.as_slice())?;
     meta.insert("identity", encode(identity)?.as_slice())?;
     meta.insert("challenge-secret", secret.as_slice())?;
+    name_ledger(&mut meta)?;
+    make_tables(transaction)
+}
+
+fn make_tables(transaction: &WriteTransaction) -> Result<(), Trouble> {
     let rowsets = [BOOKS, CHARGES, PURCHASES, CREDITS, FINAL_REDEMPTIONS, REDEMPTIONS, RELAYED, RELAYED_BY_REQUEST];
     for table in rowsets {
         transaction.open_table(table)?;

@@ -172,7 +172,7 @@ pub enum Outcome {
     Noted,
 }
 
-/// Thrown when a store can't be opened, read or written. What was to be written counts as not written.
+/// Thrown when a store can't be opened, read or written. What was to be written may not be served.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -201,6 +201,16 @@ pub enum StoreError {
         found: Box<LedgerIdentity>,
         /// Whose was asked for.
         expected: Box<LedgerIdentity>,
+    },
+    /// The file is whole, and lacks batches that were acknowledged: it was cut, removed, or an older copy was put back.
+    #[error("the store {path} holds {found} batches, and {acknowledged} were acknowledged")]
+    Forgotten {
+        /// The file.
+        path: String,
+        /// How many batches are in it.
+        found: u64,
+        /// How many there must be.
+        acknowledged: u64,
     },
     /// The disk, or the file's content.
     #[error("the store {path} fails: {reason}")]
@@ -314,7 +324,8 @@ pub type Visitor<'a> = &'a mut (dyn FnMut(Record) -> Result<(), StoreError> + Se
 /// written.
 pub trait PayeeStore: fmt::Debug + Send + Sync {
     /// Decides on and writes a batch, in order, each entry seeing those before it. When it returns `Ok`, everything in
-    /// it is durable; when it returns an error, nothing of it counts.
+    /// it is durable. When it returns an error, nothing of it may be served: it is not known whether the batch is there,
+    /// as a whole, and its retry finds out.
     fn accept_batch<'a>(&'a self, batch: &'a [Entry]) -> BoxFuture<'a, Result<Vec<Outcome>, StoreError>>;
 
     /// Writes records as they are, into a ledger that [`PayeeStore::visit`] shows as empty or that only this has written

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod chain;
+mod embedded;
 mod gasless;
 mod payee;
 mod payer;

@@ -1,0 +1,204 @@
+//! What the embedded store alone has to do: one file, on a disk that may be tampered with.
+
+use farthing::core::{Address, Amount, Deployment};
+use farthing::payee::store::{PayeeStore, Record, RecordKind, StoreError};
+use farthing::payee::{EmbeddedStore, LedgerIdentity};
+use farthing_testkit::conformance::adds_up;
+use farthing_testkit::histories::{History, channel, charge, identity, signer, voucher};
+use redb::{Database, TableDefinition};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+fn open(folder: &Path) -> Result<Arc<dyn PayeeStore>, StoreError> {
+    EmbeddedStore::open(&folder.join("ledger.redb"), &identity()).map(|store| Arc::new(store) as _)
+}
+
+async fn records(store: &dyn PayeeStore) -> Vec<Record> {
+    let mut all = Vec::new();
+    let mut visitor = |record| {
+        all.push(record);
+        Ok(())
+    };
+    store.visit(&RecordKind::ALL, &mut visitor).await.unwrap();
+    all
+}
+
+/// A ledger with some batches in it, closed.
+async fn ledger(batches: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mut history) = (open(folder.path()).unwrap(), History::new(2, false));
+    for _ in 0..batches {
+        store.accept_batch(&history.batch()).await.unwrap();
+    }
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in ["ledger.redb", "ledger.mark"] {
+        fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+}
+
+#[track_caller]
+fn forgotten(folder: &Path) -> (u64, u64) {
+    match open(folder) {
+        Err(StoreError::Forgotten { found, acknowledged, .. }) => (found, acknowledged),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Written by the version before entries of what the chain has paid, credits and purchases: seven items on two channels,
+/// six of them redeemed.
+#[tokio::test]
+async fn a_ledger_of_version_one_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ledger-of-version-one.redb");
+    fs::copy(data, &path).unwrap();
+    let address = |hex: &str| hex.parse::<Address>().unwrap();
+    let escrow = address("0x21aba1b9c1077179205400deb9daee84f3861c58");
+    let owner = LedgerIdentity {
+        deployment: Deployment { chain_id: 31_337, escrow },
+        payee: address("0x70997970c51812dc3a010c7d01b50e0d17dc79c8"),
+        token: address("0xe7f1725e7734ce288f8367e1bb143e90bb3f0512"),
+    };
+    for _ in 0..2 {
+        let store: Arc<dyn PayeeStore> = Arc::new(EmbeddedStore::open(&path, &owner).unwrap());
+        adds_up(&records(store.as_ref()).await);
+        let books = store.all_books().await.unwrap();
+        let mut sums: Vec<_> = books.iter().map(|(_, books)| (books.spent, books.redeemed)).collect();
+        sums.sort();
+        let units = Amount::new;
+        assert_eq!(sums, [(units(300_000), units(300_000)), (units(400_000), units(300_000))]);
+        let charges = store.all_charges().await.unwrap();
+        assert_eq!(charges.len(), 7);
+        for (channel_id, charge) in charges {
+            let books = store.books(channel_id).await.unwrap().unwrap();
+            charge.voucher(&books.channel, &farthing::core::voucher::Domain::new(owner.deployment)).unwrap();
+            let bought = store.purchase(charge.purchase(&books.channel)).await.unwrap();
+            assert_eq!(bought.unwrap().1.request, charge.request);
+        }
+    }
+    let refused = EmbeddedStore::open(&path, &identity()).unwrap_err();
+    assert!(matches!(refused, StoreError::OtherLedger { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_newer_version_is_left_alone() {
+    let folder = ledger(3).await;
+    let before = records(open(folder.path()).unwrap().as_ref()).await;
+    set_version(folder.path(), 3);
+    let refused = open(folder.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Schema { found: 3, expected: 2, .. }), "{refused}");
+    set_version(folder.path(), 2);
+    assert_eq!(records(open(folder.path()).unwrap().as_ref()).await, before);
+}
+
+fn set_version(folder: &Path, version: u8) {
+    let database = Database::create(folder.join("ledger.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+    transaction.open_table(meta).unwrap().insert("version", [version].as_slice()).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_is_opened_once_at_a_time() {
+    let folder = ledger(1).await;
+    let store = open(folder.path()).unwrap();
+    let refused = open(folder.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    drop(store);
+    open(folder.path()).unwrap();
+}
+
+/// Nothing inside a whole file tells that it is not the newest: the count beside it does.
+#[tokio::test]
+async fn a_file_that_has_forgotten_batches_is_refused() {
+    let folder = ledger(5).await;
+    let older = tempfile::tempdir().unwrap();
+    copy(folder.path(), older.path());
+    let (store, mut history) = (open(folder.path()).unwrap(), History::new(3, false));
+    for _ in 0..4 {
+        store.accept_batch(&history.batch()).await.unwrap();
+    }
+    drop(store);
+    let newest = fs::read(folder.path().join("ledger.redb")).unwrap();
+    let path = folder.path().join("ledger.redb");
+
+    fs::copy(older.path().join("ledger.redb"), &path).unwrap();
+    assert_eq!(forgotten(folder.path()), (5, 9));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(forgotten(folder.path()), (0, 9));
+    assert!(!path.exists(), "nothing is begun in its place");
+    fs::write(&path, []).unwrap();
+    assert_eq!(forgotten(folder.path()), (0, 9));
+    // Another ledger of the same owner, with more in it.
+    fs::copy(ledger(20).await.path().join("ledger.redb"), &path).unwrap();
+    assert_eq!(forgotten(folder.path()), (0, 9));
+
+    fs::write(&path, newest).unwrap();
+    open(folder.path()).unwrap();
+    // The control: without the mark the older copy is taken for the newest.
+    fs::copy(older.path().join("ledger.redb"), &path).unwrap();
+    fs::remove_file(folder.path().join("ledger.mark")).unwrap();
+    open(folder.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_mark_that_was_never_written_out_refuses_nothing_and_a_damaged_one_does() {
+    let folder = ledger(3).await;
+    let path = folder.path().join("ledger.mark");
+    let whole = fs::read(&path).unwrap();
+    for unwritten in [vec![], vec![0; whole.len()]] {
+        fs::write(&path, unwritten).unwrap();
+        open(folder.path()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+    for position in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[position] ^= 0x10;
+        fs::write(&path, damaged).unwrap();
+        let refused = open(folder.path()).unwrap_err();
+        assert!(refused.to_string().contains("ledger.mark"), "{refused}");
+    }
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    open(folder.path()).unwrap_err();
+}
+
+/// A whole backup that is put back on purpose is a ledger like any other: what was sold since is forgotten, and a payer
+/// loses nothing by it.
+#[tokio::test]
+async fn a_restored_backup_goes_on_and_charges_nobody_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = signer(0);
+    let channel = channel(&signer, 0);
+    let entry = |total: u128| charge(voucher(&signer, &channel, total), 10, &format!("/{total}"));
+    let store = open(folder.path()).unwrap();
+    store.accept_batch(&[entry(10), entry(20)]).await.unwrap();
+    drop(store);
+    let backup = tempfile::tempdir().unwrap();
+    copy(folder.path(), backup.path());
+    open(folder.path()).unwrap().accept_batch(&[entry(30), entry(40)]).await.unwrap();
+
+    let store = open(backup.path()).unwrap();
+    adds_up(&records(store.as_ref()).await);
+    // What the backup knows is not charged again, what it has forgotten is charged for the very same voucher at most.
+    let outcomes = store.accept_batch(&[entry(20), entry(40), entry(50)]).await.unwrap();
+    let again: Vec<bool> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            farthing::payee::store::Outcome::Charged { again, .. } => *again,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(again, [true, false, false]);
+    let channel_id = channel.id(&identity().deployment);
+    let books = store.books(channel_id).await.unwrap().unwrap();
+    assert_eq!((books.spent, books.accepted), (Amount::new(40), Amount::new(50)));
+    // The highest voucher that is due covers what was served twice over, never more than was promised.
+    let highest = store.redeemable(channel_id).await.unwrap().unwrap();
+    assert_eq!(highest.cumulative_amount, Amount::new(40));
+}
