@@ -1,4 +1,4 @@
-//! A creator's data folder: the ledger, whose ledger it is, and the way to a gateway that runs on it.
+//! A creator's data folder: the ledger, and whose ledger it is.
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
@@ -8,15 +8,12 @@ use farthing::PrivateKeySigner;
 use farthing::chain::Chain;
 use farthing::core::exposure::CreditTerms;
 use farthing::core::wire::Delegation;
-use farthing::core::{Address, Amount, ChannelId, Token};
+use farthing::core::{Amount, Token};
 use farthing::escrow::Escrow;
-use farthing::payee::earnings::{Earnings, earnings};
-use farthing::payee::redeemer::{RedeemError, Redeemed, Redeemer, Skipped};
+use farthing::payee::redeemer::{RedeemError, Redeemer};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, PayeeStore, StoreError};
-use farthing_gateway::admin::{self, AdminError, SOCKET_FILE};
-use serde::de::DeserializeOwned;
+use farthing_gateway::admin::SOCKET_FILE;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,41 +50,6 @@ pub(crate) struct LedgerRecord {
     pub(crate) identity: LedgerIdentity,
     pub(crate) token: Token,
     pub(crate) exit_delay: u64,
-}
-
-/// What a running gateway is asked over its admin socket.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum AdminRequest {
-    Earnings,
-    Redeem,
-    Close { channel_id: ChannelId },
-}
-
-/// What it answers.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum AdminAnswer<T> {
-    Ok(T),
-    Error { code: u8, message: String, hint: Option<String> },
-}
-
-/// What was earned, by whom and in what.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct EarningsReport {
-    pub(crate) payee: Address,
-    pub(crate) token: Token,
-    #[serde(flatten)]
-    pub(crate) earnings: Value,
-}
-
-/// What was redeemed, and in what.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct RedeemReport {
-    pub(crate) token: Token,
-    pub(crate) transactions: Vec<Value>,
-    /// The channels that were left out, each with the reason.
-    pub(crate) skipped: Vec<String>,
 }
 
 impl DataFolder {
@@ -127,13 +89,16 @@ impl DataFolder {
         Ok(())
     }
 
-    fn record(&self) -> Result<LedgerRecord, Failure> {
+    fn no_ledger(&self) -> Failure {
+        Failure::new(Code::Store, format!("there is no ledger in {}", self.0.display()))
+            .hint("name the creator's folder, or the ledger's with --data; farthing serve begins one")
+    }
+
+    /// Whose ledger it is, and in what.
+    pub(crate) fn record(&self) -> Result<LedgerRecord, Failure> {
         let path = self.record_path();
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Failure::new(Code::Store, format!("there is no ledger in {}", self.0.display()))
-                    .hint("name the creator's folder, or the ledger's with --data; farthing serve begins one")
-            }
+            std::io::ErrorKind::NotFound => self.no_ledger(),
             _ => Failure::file(&path, &error),
         })?;
         serde_json::from_str(&text).map_err(|error| {
@@ -142,26 +107,20 @@ impl DataFolder {
         })
     }
 
-    /// Asks the gateway that runs on this folder; `None` if none does.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: &AdminRequest) -> Result<Option<T>, Failure> {
-        let unexpected = |error: serde_json::Error| Failure::new(Code::Unexpected, error);
-        let request = serde_json::to_value(request).map_err(unexpected)?;
-        let answer = match admin::call(&self.socket(), &request).await {
-            Ok(answer) => answer,
-            Err(AdminError::NotRunning(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        match serde_json::from_value(answer).map_err(unexpected)? {
-            AdminAnswer::Ok(answer) => Ok(Some(answer)),
-            AdminAnswer::Error { code, message, hint } => Err(Failure { code: Code::from_u8(code), message, hint }),
+    /// Opens the ledger that is there, while no gateway has it open.
+    pub(crate) fn read(&self) -> Result<(LedgerRecord, Arc<dyn PayeeStore>), Failure> {
+        let record = self.record()?;
+        // Opening begins a ledger where there is none: an empty one in place of one that was moved away.
+        if !self.ledger().exists() {
+            return Err(self.no_ledger());
         }
+        let store = self.open(&record.identity)?;
+        Ok((record, store))
     }
 
-    /// Opens the ledger to read it, while no gateway has it open.
-    pub(crate) fn read(&self) -> Result<(LedgerRecord, EmbeddedStore), Failure> {
-        let record = self.record()?;
-        let store = EmbeddedStore::open(&self.ledger(), &record.identity)?;
-        Ok((record, store))
+    /// Opens a ledger, or begins it. Nothing else opens one to read or write it.
+    pub(crate) fn open(&self, identity: &LedgerIdentity) -> Result<Arc<dyn PayeeStore>, Failure> {
+        Ok(Arc::new(EmbeddedStore::open(&self.ledger(), identity)?))
     }
 
     /// Opens the ledger to redeem from it, while no gateway has it open.
@@ -185,7 +144,7 @@ pub(crate) async fn start_payee(
     record: &LedgerRecord,
     credit: CreditTerms,
     delegation: Option<Delegation>,
-    store: EmbeddedStore,
+    store: Arc<dyn PayeeStore>,
     receipt_key: PrivateKeySigner,
     escrow: &Escrow,
 ) -> Result<Payee, Failure> {
@@ -199,26 +158,7 @@ pub(crate) async fn start_payee(
         delegation,
     };
     let secret = store.challenge_secret().await?;
-    Ok(Payee::start(options, secret, receipt_key, Arc::new(store), Arc::new(escrow.clone()))?)
-}
-
-/// The ledger added up, as it is shown.
-pub(crate) async fn report(store: &dyn PayeeStore, payee: Address, token: &Token) -> Result<EarningsReport, Failure> {
-    let earnings: Earnings = earnings(store).await?;
-    let earnings = serde_json::to_value(earnings).map_err(|error| Failure::new(Code::Unexpected, error))?;
-    Ok(EarningsReport { payee, token: token.clone(), earnings })
-}
-
-/// Transactions as they are shown.
-pub(crate) fn redeem_report(
-    token: &Token,
-    redeemed: &[Redeemed],
-    skipped: &[Skipped],
-) -> Result<RedeemReport, Failure> {
-    let transactions = redeemed.iter().map(serde_json::to_value).collect::<Result<_, _>>();
-    let transactions = transactions.map_err(|error| Failure::new(Code::Unexpected, error))?;
-    let skipped = skipped.iter().map(|skipped| format!("channel {}: {}", skipped.channel_id, skipped.error)).collect();
-    Ok(RedeemReport { token: token.clone(), transactions, skipped })
+    Ok(Payee::start(options, secret, receipt_key, store, Arc::new(escrow.clone()))?)
 }
 
 impl From<StoreError> for Failure {
@@ -258,19 +198,6 @@ impl From<RedeemError> for Failure {
                 Self::new(Code::Wallet, error).hint(hint)
             }
             error => Self::new(Code::Unexpected, error),
-        }
-    }
-}
-
-impl From<AdminError> for Failure {
-    fn from(error: AdminError) -> Self {
-        match &error {
-            AdminError::InUse(_) => Self::new(Code::Store, &error).hint("stop it, or name another folder with --data"),
-            AdminError::NotASocket(_) => Self::new(Code::Unexpected, &error).hint("or name another folder with --data"),
-            // A socket's path has room for about a hundred bytes.
-            AdminError::Socket { .. } => Self::new(Code::Unexpected, &error)
-                .hint("name a folder with --data that you may write to and whose path is short"),
-            _ => Self::new(Code::Site, &error).hint("look at what the gateway logs"),
         }
     }
 }

@@ -11,6 +11,7 @@ mod context;
 mod demo;
 mod durations;
 mod failure;
+mod gateway;
 mod home;
 mod ledger;
 mod output;
@@ -18,6 +19,7 @@ mod payer_errors;
 mod progress;
 mod purse;
 mod relaying;
+mod sheet;
 mod wallet;
 
 use clap::Parser;

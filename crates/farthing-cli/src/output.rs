@@ -35,6 +35,13 @@ impl Output {
         Ok(())
     }
 
+    /// Writes a result that is neither text nor JSON.
+    #[expect(clippy::unused_self, reason = "results go where they are decided on")]
+    pub(crate) fn bytes(self, bytes: &[u8]) {
+        // A reader that has gone away is no error.
+        let _ = std::io::stdout().write_all(bytes);
+    }
+
     /// Says something to whoever watches, which is no result.
     #[expect(clippy::unused_self, reason = "talk goes where results are decided on")]
     pub(crate) fn note(self, text: impl fmt::Display) {

@@ -48,6 +48,13 @@ impl Timestamp {
     pub const fn day(self) -> u64 {
         self.0 / 86_400
     }
+
+    /// The UTC day, as `2026-01-31`.
+    #[must_use]
+    pub fn date(self) -> String {
+        let text = self.to_string();
+        text.split_once('T').map(|(date, _)| date.to_owned()).unwrap_or(text)
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -100,6 +107,7 @@ mod tests {
     fn reads_offsets_and_refuses_other_formats() {
         assert_eq!("2026-01-01T01:00:00+01:00".parse(), Ok(Timestamp(1_767_225_600)));
         assert_eq!(Timestamp(1_767_225_600).to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(Timestamp(1_767_225_599).date(), "2025-12-31");
         for text in ["", "2026-01-01", "1767225600", "1969-12-31T23:59:59Z", "2026-13-01T00:00:00Z"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }

@@ -3,7 +3,8 @@
 use super::redeem::Shown;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::ledger::{AdminRequest, LedgerPlace, RedeemReport, redeem_report};
+use crate::gateway::{AdminRequest, RedeemReport, redeem_report};
+use crate::ledger::LedgerPlace;
 use crate::progress::waiting;
 use clap::Args;
 use farthing::core::{Amount, ChannelId};

@@ -2,94 +2,174 @@
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::ledger::{AdminRequest, EarningsReport, LedgerPlace, report};
-use crate::output::{render, short, short_address, table};
-use clap::Args;
-use farthing::core::{Address, Amount, ChannelId};
-use serde::Deserialize;
+use crate::gateway::{AdminRequest, EarningsReport, earnings_report};
+use crate::ledger::LedgerPlace;
+use crate::sheet::{Cell, Sheet};
+use clap::{Args, ValueEnum};
+use farthing::core::Timestamp;
+use farthing::payee::earnings::{
+    ChannelEarnings, ChargeEarnings, DayEarnings, Earnings, EarningsBy, Grouping, ItemEarnings, PayerEarnings, Period,
+};
 
 /// Show what was sold, what it came to and what is still to be redeemed
 ///
 /// Asks the gateway if one runs on the ledger, else reads the ledger; the chain is not asked. Redeemed is what the chain
-/// has finally paid, so a redemption of a moment ago is not in it yet.
+/// has finally paid, so a redemption of a moment ago is not in it yet; credited is what was given back with farthing
+/// refund. Outstanding is always as of now.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   farthing earnings nocturne-records
+  farthing earnings nocturne-records --by day --since 2026-11-01 --until 2026-11-30
+  farthing earnings nocturne-records --by charge --csv > sales.csv
   farthing earnings --data /var/lib/farthing --json")]
 pub(crate) struct Earned {
     #[command(flatten)]
     place: LedgerPlace,
+
+    /// Add up by this, instead of in all; by charge lists every sale with what farthing refund needs
+    #[arg(long, value_name = "WHAT")]
+    by: Option<By>,
+
+    /// Leave out what was before this UTC day
+    #[arg(long, value_name = "DATE", value_parser = parse_day)]
+    since: Option<Timestamp>,
+
+    /// Leave out what was after this UTC day
+    #[arg(long, value_name = "DATE", value_parser = parse_day)]
+    until: Option<Timestamp>,
+
+    /// Write comma-separated values, amounts in units and in base units
+    #[arg(long, requires = "by", conflicts_with = "json")]
+    csv: bool,
 }
 
-/// The parts of the report that are shown in tables.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown {
-    items_sold: u64,
-    earned: Amount,
-    redeemed: Amount,
-    outstanding: Amount,
-    items: Vec<ShownItem>,
-    channels: Vec<ShownChannel>,
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    Item,
+    Day,
+    Channel,
+    Payer,
+    Charge,
 }
 
-#[derive(Deserialize)]
-struct ShownItem {
-    item: String,
-    sold: u64,
-    earned: Amount,
+impl From<By> for Grouping {
+    fn from(by: By) -> Self {
+        match by {
+            By::Item => Self::Item,
+            By::Day => Self::Day,
+            By::Channel => Self::Channel,
+            By::Payer => Self::Payer,
+            By::Charge => Self::Charge,
+        }
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownChannel {
-    channel_id: ChannelId,
-    payer: Address,
-    spent: Amount,
-    redeemed: Amount,
+/// The first second of a day.
+fn parse_day(text: &str) -> Result<Timestamp, String> {
+    format!("{text}T00:00:00Z").parse().map_err(|_| "not a day; write it as 2026-01-31".to_owned())
 }
 
 pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failure> {
+    let until = command.until.map(|day| day.plus_seconds(86_400));
+    let period = Period { since: command.since, until };
+    if command.since.zip(until).is_some_and(|(since, until)| since >= until) {
+        return Err(Failure::new(Code::Usage, "--since is after --until").hint("name the earlier day with --since"));
+    }
     let data = command.place.data();
-    let earned: EarningsReport = match data.ask(&AdminRequest::Earnings).await? {
-        Some(earned) => earned,
+    let by = command.by.map(Grouping::from);
+    let report: EarningsReport = match data.ask(&AdminRequest::Earnings { by, period }).await? {
+        Some(report) => report,
         None => {
             let (record, store) = data.read()?;
-            report(&store, record.identity.payee, &record.token).await?
+            earnings_report(store.as_ref(), &record, by, period).await?
         }
     };
-    let shown: Shown =
-        serde_json::from_value(earned.earnings.clone()).map_err(|error| Failure::new(Code::Unexpected, error))?;
-    context.output.result(&earned, || shown.text(&earned))
+    let unexpected = |error: serde_json::Error| Failure::new(Code::Unexpected, error);
+    if by.is_none() {
+        let shown: Earnings = serde_json::from_value(report.earnings.clone()).map_err(unexpected)?;
+        return context.output.result(&report, || text(&shown, &report));
+    }
+    let shown = sheet(&serde_json::from_value(report.earnings.clone()).map_err(unexpected)?);
+    if command.csv {
+        context.output.bytes(&shown.csv(&report.token)?);
+        return Ok(());
+    }
+    context.output.result(&report, || {
+        if shown.is_empty() { "nothing was sold then".to_owned() } else { shown.text(&report.token) }
+    })
 }
 
-impl Shown {
-    fn text(&self, report: &EarningsReport) -> String {
-        let money = |amount| report.token.format(amount);
-        let mut text = format!(
-            "payee       {}\nsold        {}\nearned      {}\nredeemed    {}\noutstanding {}\n",
-            report.payee,
-            self.items_sold,
-            money(self.earned),
-            money(self.redeemed),
-            money(self.outstanding)
-        );
-        if !self.items.is_empty() {
-            let mut items = table(&["item", "sold", "earned"], &[1, 2]);
-            for item in &self.items {
-                items.add_row([item.item.clone(), item.sold.to_string(), money(item.earned)]);
-            }
-            text += &format!("\n{}\n", render(&items));
+fn text(shown: &Earnings, report: &EarningsReport) -> String {
+    let money = |amount| report.token.format(amount);
+    let mut text = format!(
+        "payee       {}\nsold        {}\nearned      {}\ncredited    {}\nredeemed    {}\noutstanding {}\n",
+        report.payee,
+        shown.items_sold,
+        money(shown.earned),
+        money(shown.credited),
+        money(shown.redeemed),
+        money(shown.outstanding)
+    );
+    for sheet in [by_item(&shown.items), by_channel(&shown.channels)] {
+        if !sheet.is_empty() {
+            text += &format!("\n{}\n", sheet.text(&report.token));
         }
-        if !self.channels.is_empty() {
-            let mut channels = table(&["channel", "payer", "spent", "redeemed"], &[2, 3]);
-            for channel in &self.channels {
-                let (id, payer) = (short(channel.channel_id), short_address(channel.payer));
-                channels.add_row([id, payer, money(channel.spent), money(channel.redeemed)]);
-            }
-            text += &format!("\n{}\n", render(&channels));
-        }
-        text
     }
+    text
+}
+
+fn sheet(earnings: &EarningsBy) -> Sheet {
+    match earnings {
+        EarningsBy::Item(rows) => by_item(rows),
+        EarningsBy::Day(rows) => by_day(rows),
+        EarningsBy::Channel(rows) => by_channel(rows),
+        EarningsBy::Payer(rows) => by_payer(rows),
+        EarningsBy::Charge(rows) => by_charge(rows),
+    }
+}
+
+fn by_item(rows: &[ItemEarnings]) -> Sheet {
+    let cells = |row: &ItemEarnings| {
+        let item = Cell::Text(row.item.clone());
+        vec![item, Cell::Count(row.sold), Cell::Money(row.earned), Cell::Money(row.credited)]
+    };
+    Sheet::new(&["item", "sold", "earned", "credited"], rows.iter().map(cells))
+}
+
+fn by_day(rows: &[DayEarnings]) -> Sheet {
+    let cells = |row: &DayEarnings| {
+        let [earned, credited, redeemed] = [row.earned, row.credited, row.redeemed].map(Cell::Money);
+        vec![Cell::Text(row.day.clone()), Cell::Count(row.sold), earned, credited, redeemed]
+    };
+    Sheet::new(&["day", "sold", "earned", "credited", "redeemed"], rows.iter().map(cells))
+}
+
+fn by_channel(rows: &[ChannelEarnings]) -> Sheet {
+    let cells = |row: &ChannelEarnings| {
+        let [spent, credited, redeemed] = [row.spent, row.credited, row.redeemed].map(Cell::Money);
+        let (id, payer) = (Cell::Id(row.channel_id.0), Cell::Address(row.payer));
+        vec![id, payer, Cell::Count(row.sold), spent, credited, redeemed, Cell::Money(row.outstanding)]
+    };
+    let header = ["channel", "payer", "sold", "spent", "credited", "redeemed", "outstanding"];
+    Sheet::new(&header, rows.iter().map(cells))
+}
+
+fn by_payer(rows: &[PayerEarnings]) -> Sheet {
+    let cells = |row: &PayerEarnings| {
+        let [earned, credited, redeemed] = [row.earned, row.credited, row.redeemed].map(Cell::Money);
+        let (payer, channels) = (Cell::Address(row.payer), Cell::Count(row.channels));
+        vec![payer, channels, Cell::Count(row.sold), earned, credited, redeemed, Cell::Money(row.outstanding)]
+    };
+    let header = ["payer", "channels", "sold", "earned", "credited", "redeemed", "outstanding"];
+    Sheet::new(&header, rows.iter().map(cells))
+}
+
+fn by_charge(rows: &[ChargeEarnings]) -> Sheet {
+    let cells = |row: &ChargeEarnings| {
+        let when = Cell::Text(row.at.to_string());
+        let [voucher, price, credited] = [row.cumulative_amount, row.price, row.credited].map(Cell::Money);
+        vec![when, Cell::Id(row.channel_id.0), voucher, Cell::Text(row.item.clone()), price, credited]
+    };
+    Sheet::new(&["when", "channel", "voucher", "item", "price", "credited"], rows.iter().map(cells))
 }

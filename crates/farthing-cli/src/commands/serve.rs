@@ -17,7 +17,7 @@ use farthing::chain::Chain;
 use farthing::core::wire::RelayTerms;
 use farthing::core::{Address, Token};
 use farthing::escrow::Escrow;
-use farthing::payee::{EmbeddedStore, LedgerIdentity, Redeemer, Relay, Watcher};
+use farthing::payee::{LedgerIdentity, Redeemer, Relay, Watcher};
 use farthing_gateway::admin::AdminSocket;
 use farthing_gateway::{AppOptions, Catalog, CatalogError, Realm, app};
 use serde::Serialize;
@@ -115,7 +115,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     // The socket's lock comes first: it tells another gateway from a ledger that something else has open.
     let socket = AdminSocket::bind(&data.socket())?;
     let identity = LedgerIdentity { deployment: escrow.deployment(), payee, token: token.address };
-    let store = EmbeddedStore::open(&data.ledger(), &identity)?;
+    let store = data.open(&identity)?;
     let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await? };
     data.save_record(&record)?;
     let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
@@ -152,7 +152,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     tasks.spawn(watcher.run(interval));
     tasks.spawn(paid::watch(delegation));
     tasks.spawn(leaving::watch(payee.clone(), escrow, redeemer.clone(), interval));
-    let admin = Admin { payee: payee.clone(), redeemer };
+    let admin = Admin { payee: payee.clone(), redeemer, record };
     tasks.spawn(async move { socket.serve(admin).await });
     let options = AppOptions { realm: command.realm.clone(), relay, ..AppOptions::default() };
     let router = app(payee, catalog, options);

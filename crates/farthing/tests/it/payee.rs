@@ -7,7 +7,7 @@ use farthing::core::{Address, Amount, B256, Channel, Deployment, SignedVoucher, 
 use farthing::escrow::EscrowError;
 use farthing::escrow::{EXIT_DELAY_DEFAULT, deploy};
 use farthing::local_chain::LocalChain;
-use farthing::payee::earnings::earnings;
+use farthing::payee::earnings::{Period, earnings};
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
 use farthing::payee::{AcceptError, EmbeddedStore, LedgerIdentity, Payee, Quote, Redeemer, Sale, StoreError, Watcher};
 use farthing_testkit::Fixture;
@@ -40,9 +40,9 @@ async fn send(payee: &Payee, quote: &Quote, credential: &Credential) -> Result<S
 }
 
 async fn refused(payee: &Payee, quote: &Quote, credential: &Credential) -> ProblemType {
-    let before = earnings(payee.store().as_ref()).await.unwrap();
+    let before = earnings(payee.store().as_ref(), Period::default()).await.unwrap();
     let problem = send(payee, quote, credential).await.expect_err("refused").problem();
-    assert_eq!(earnings(payee.store().as_ref()).await.unwrap(), before, "a refusal changes nothing");
+    assert_eq!(earnings(payee.store().as_ref(), Period::default()).await.unwrap(), before, "a refusal changes nothing");
     problem.problem_type().unwrap()
 }
 
@@ -89,10 +89,10 @@ async fn five_items_are_paid_by_one_transaction_with_the_last_voucher() {
 
     // Only a final event marks anything redeemed.
     watcher.step().await.unwrap();
-    assert_eq!(earnings(payee.store().as_ref()).await.unwrap().redeemed, Amount::ZERO);
+    assert_eq!(earnings(payee.store().as_ref(), Period::default()).await.unwrap().redeemed, Amount::ZERO);
     fixture.finalize().await;
     watcher.step().await.unwrap();
-    let total = earnings(payee.store().as_ref()).await.unwrap();
+    let total = earnings(payee.store().as_ref(), Period::default()).await.unwrap();
     assert_eq!((total.redeemed, total.outstanding, total.items_sold), (Amount::new(5 * DIME), Amount::ZERO, 5));
 }
 
@@ -206,7 +206,7 @@ async fn parallel_copies_are_charged_once_and_parallel_items_all_succeed() {
     for result in items.join_all().await {
         assert!(!result.unwrap());
     }
-    let total = earnings(payee.store().as_ref()).await.unwrap();
+    let total = earnings(payee.store().as_ref(), Period::default()).await.unwrap();
     assert_eq!((total.items_sold, total.earned), (16, Amount::new(16 * DIME)));
 }
 

@@ -1,7 +1,8 @@
 //! What a running gateway does for `farthing earnings`, `redeem` and `close`.
 
 use crate::failure::{Code, Failure};
-use crate::ledger::{AdminAnswer, AdminRequest, redeem_report, report};
+use crate::gateway::{AdminAnswer, AdminRequest, earnings_report, redeem_report};
+use crate::ledger::LedgerRecord;
 use farthing::payee::redeemer::Redemptions;
 use farthing::payee::{Payee, Redeemer};
 use farthing_gateway::admin::AdminHandler;
@@ -13,13 +14,14 @@ use serde_json::{Value, json};
 pub(super) struct Admin {
     pub(super) payee: Payee,
     pub(super) redeemer: Redeemer,
+    pub(super) record: LedgerRecord,
 }
 
 impl AdminHandler for Admin {
     async fn handle(&self, request: Value) -> Value {
         let answer = match self.answer(request).await {
             Ok(answer) => AdminAnswer::Ok(answer),
-            Err(Failure { code, message, hint }) => AdminAnswer::Error { code: code as u8, message, hint },
+            Err(Failure { code, message, hint, .. }) => AdminAnswer::Error { code: code as u8, message, hint },
         };
         serde_json::to_value(answer)
             .unwrap_or_else(|error| json!({ "error": { "code": 1, "message": error.to_string() } }))
@@ -34,7 +36,9 @@ impl Admin {
         })?;
         let token = self.payee.token();
         match request {
-            AdminRequest::Earnings => to_json(&report(self.payee.store().as_ref(), self.payee.address(), token).await?),
+            AdminRequest::Earnings { by, period } => {
+                to_json(&earnings_report(self.payee.store().as_ref(), &self.record, by, period).await?)
+            }
             AdminRequest::Redeem => {
                 let Redemptions { done, skipped } = self.redeemer.redeem().await?;
                 to_json(&redeem_report(token, &done, &skipped)?)
