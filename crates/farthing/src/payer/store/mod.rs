@@ -23,6 +23,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,9 @@ struct Inner {
     patience: Duration,
     /// Threads of this process queue here, and only one of them naps before the file's lock.
     turn: Mutex<()>,
+    /// Whether this process has had the whole file checked. redb looks at no checksum when it reads, and checking takes
+    /// as long as reading everything, so it is done once.
+    is_checked: AtomicBool,
 }
 
 impl PayerStore {
@@ -112,7 +116,8 @@ impl PayerStore {
     ///
     /// As [`Self::open`].
     pub async fn open_with_patience(path: impl Into<PathBuf>, patience: Duration) -> Result<Self, StoreError> {
-        let inner = Arc::new(Inner { path: path.into(), patience, turn: Mutex::new(()) });
+        let (turn, is_checked) = (Mutex::new(()), AtomicBool::new(false));
+        let inner = Arc::new(Inner { path: path.into(), patience, turn, is_checked });
         let store = Self { inner };
         store
             .blocking(|inner| {
@@ -350,7 +355,7 @@ impl Inner {
         let at_fresh = |error| StoreError::Io { path: fresh.clone(), error };
         let made = private_file(&fresh).map_err(at_fresh).and_then(|_| {
             let database = builder().create(&fresh).map_err(failed)?;
-            let transaction = database.begin_write().map_err(failed)?;
+            let transaction = begin_write(&database)?;
             tables::create(&transaction, SCHEMA, &Lineage::unborn())?;
             transaction.commit().map_err(failed)?;
             drop(database);
@@ -381,15 +386,21 @@ impl Inner {
 
     fn open(&self) -> Result<Database, StoreError> {
         let started = Instant::now();
+        let mut builder = builder();
+        builder.set_check_integrity_on_open(!self.is_checked.load(Ordering::Relaxed));
         loop {
-            match builder().open(&self.path) {
+            match builder.open(&self.path) {
                 Err(DatabaseError::DatabaseAlreadyOpen) if started.elapsed() < self.patience => {
                     std::thread::sleep(NAP);
                 }
                 Err(DatabaseError::DatabaseAlreadyOpen) => {
                     return Err(StoreError::Busy { path: self.path.clone(), waited: started.elapsed() });
                 }
-                outcome => return outcome.map_err(failed),
+                outcome => {
+                    let database = outcome.map_err(failed)?;
+                    self.is_checked.store(true, Ordering::Relaxed);
+                    return Ok(database);
+                }
             }
         }
     }
@@ -406,7 +417,7 @@ impl Inner {
     fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let database = self.open()?;
-        let transaction = database.begin_write().map_err(failed)?;
+        let transaction = begin_write(&database)?;
         self.check_schema(tables::schema_of_writer(&transaction)?)?;
         let done = work(&transaction)?;
         transaction.commit().map_err(failed)?;
@@ -420,7 +431,7 @@ impl Inner {
     ) -> Result<T, StoreError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let database = self.open()?;
-        let transaction = database.begin_write().map_err(failed)?;
+        let transaction = begin_write(&database)?;
         self.check_schema(tables::schema_of_writer(&transaction)?)?;
         let file = EpochFile::beside(&self.path);
         let (lineage, renewed) = tables::lineage(&transaction)?.advance(&file)?;
@@ -442,6 +453,13 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// In two phases, so that a torn last commit is never taken for one that was not made.
+fn begin_write(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write().map_err(failed)?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }
 
 fn builder() -> Builder {

@@ -329,3 +329,36 @@ async fn processes_share_one_budget() {
     let funded = home.store().await.accounts().await.expect("reads");
     assert_eq!((funded[0].deployment, funded[0].account.token), (deployment(), token().address));
 }
+
+/// A flipped bit may not change what was promised: redb looks at no checksum when it reads, so the store has the whole
+/// file checked.
+#[tokio::test]
+async fn a_damaged_store_is_refused_or_tells_the_same_as_before() {
+    let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
+    let payer = home.payer_with(plenty).await;
+    for path in ["/1", "/2", "/3"] {
+        payer.fetch(&peer.url(path)).await.expect("buys");
+    }
+    let before = home.store().await.history().await.expect("reads");
+    let whole = std::fs::read(home.path()).expect("reads");
+    let used: Vec<usize> = (0..whole.len()).filter(|position| whole[*position] != 0).collect();
+    let damaged = home.directory.path().join("damaged.store");
+    let (mut refused, mut told) = (0, 0);
+    for (turn, position) in used.iter().step_by(used.len() / 200).enumerate() {
+        let mut bytes = whole.clone();
+        bytes[*position] ^= 1 << (turn % 8);
+        std::fs::write(&damaged, bytes).expect("writes");
+        let history = match PayerStore::open(&damaged).await {
+            Ok(store) => store.history().await,
+            Err(error) => Err(error),
+        };
+        match history {
+            Err(_) => refused += 1,
+            Ok(history) => {
+                assert_eq!(history, before, "bit {} of byte {position}", turn % 8);
+                told += 1;
+            }
+        }
+    }
+    assert!(refused > 5, "{refused} were refused, {told} were harmless");
+}
