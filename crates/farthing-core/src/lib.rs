@@ -12,6 +12,7 @@ pub mod exposure;
 pub mod funding;
 pub mod identity;
 pub mod ledger;
+pub mod quote;
 pub mod split;
 pub mod text;
 pub mod timestamp;

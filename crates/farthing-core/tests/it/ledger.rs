@@ -2,9 +2,12 @@
 
 use farthing_core::exposure::{AccountPosition, ChannelFunds, ChannelView, CreditTerms, Sight};
 use farthing_core::ledger::{
-    Acceptance, ChannelBooks, Charge, ChargeRequest, Refusal, RequestId, accept, is_last_resort, is_redeemable,
+    Acceptance, ChannelBooks, Charge, ChargeRequest, Credit, Crediting, Purchase, Refusal, RequestId, accept, credit,
+    is_last_resort, is_redeemable,
 };
+use farthing_core::quote::{Quote, TooLittle};
 use farthing_core::voucher::Domain;
+use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::{
     Address, Amount, B256, Channel, Deployment, Timestamp, VerifiedVoucher, Voucher, VoucherSignature,
 };
@@ -186,6 +189,133 @@ proptest! {
             prop_assert!(unsecured == 0 || unsecured + other <= balance.min(limit).min(first));
         }
     }
+}
+
+/// What a challenge asked for an item, before anything changed.
+fn asked(item: &str, amount: u128) -> SessionRequest {
+    SessionRequest {
+        amount: Amount::new(amount),
+        unit_type: "item".to_owned(),
+        currency: Address::ZERO,
+        recipient: Address::repeat_byte(2),
+        suggested_deposit: None,
+        method_details: MethodDetails {
+            chain_id: 31337,
+            escrow_contract: Address::repeat_byte(0x33),
+            exit_delay: 86_400,
+            item: item.to_owned(),
+            symbol: "dUSD".to_owned(),
+            decimals: 6,
+            dollar: true,
+            reservation: None,
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Loss 13: a raised price is never charged in silence, and a quote is honoured.
+    #[test]
+    fn no_more_is_charged_than_was_agreed_to_and_no_more_than_was_quoted(
+        quoted in 0..100_u128, price in 0..100_u128, agreed in proptest::option::of(0..100_u128),
+        same_item: bool, or_more: bool,
+    ) {
+        let quote = Quote { or_more, ..Quote::new("/song", Amount::new(price)) };
+        let asked = asked(if same_item { "/song" } else { "/other" }, quoted);
+        let least = if same_item { quoted.min(price) } else { price };
+        let agreed_to = agreed.unwrap_or(quoted);
+        match quote.charged(&asked, agreed.map(Amount::new)) {
+            Ok(charged) => {
+                prop_assert!(charged.base_units() <= agreed_to && charged.base_units() >= least);
+                prop_assert_eq!(charged.base_units(), if or_more { agreed_to } else { least });
+            }
+            Err(error) => {
+                prop_assert_eq!(error, TooLittle { price: Amount::new(least), agreed: Amount::new(agreed_to) });
+                prop_assert!(agreed_to < least);
+            }
+        }
+    }
+
+    /// Less is due for what was given back, once, and never less than nothing; no other counter moves.
+    #[test]
+    fn what_is_given_back_is_due_no_more(
+        prices in proptest::collection::vec(0..50_u128, 1..12),
+        credits in proptest::collection::vec((0..12_usize, proptest::option::of(0..60_u128)), 0..30),
+    ) {
+        let mut ledger = Ledger::new();
+        let mut total = 0;
+        for (index, price) in prices.iter().enumerate() {
+            // A unit more than the price, so that an item for nothing has a voucher of its own.
+            total += price + 1;
+            prop_assert_eq!(ledger.accept(total, &request(*price, &format!("/{index}")), &generous()), Ok(true));
+        }
+        let mut given: BTreeMap<Amount, Credit> = BTreeMap::new();
+        for (index, amount) in credits {
+            let Some(charge) = ledger.charges.values().nth(index) else { continue };
+            let before = ledger.books;
+            let existing = given.get(&charge.cumulative_amount);
+            let amount = amount.map(Amount::new);
+            match credit(&before, charge, existing, amount, charge.at) {
+                Ok(Crediting::Credited { books, credit }) => {
+                    prop_assert!(existing.is_none() && !credit.amount.is_zero() && credit.amount <= charge.price);
+                    prop_assert_eq!(credit.amount, amount.unwrap_or(charge.price));
+                    prop_assert_eq!(books.due().saturating_add(credit.amount), before.due());
+                    let unchanged = (before.accepted, before.spent, before.redeemed);
+                    prop_assert_eq!((books.accepted, books.spent, books.redeemed), unchanged);
+                    ledger.books = books;
+                    given.insert(charge.cumulative_amount, credit);
+                }
+                Ok(Crediting::Again { credit }) => prop_assert_eq!(Some(&credit), existing),
+                Err(_) => prop_assert_eq!(before, ledger.books),
+            }
+            prop_assert!(ledger.books.credited <= ledger.books.spent);
+            prop_assert!(ledger.redeemable().is_none_or(|voucher| voucher <= ledger.books.due()));
+        }
+        let sum = Amount::saturating_sum(given.values().map(|credit| credit.amount));
+        prop_assert_eq!(ledger.books.credited, sum);
+    }
+}
+
+/// What was redeemed before it was given back counts towards later items: the payer pays for them less, not again.
+#[test]
+fn what_was_redeemed_and_given_back_counts_towards_later_items() {
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.accept(10, &request(10, "/1"), &generous()), Ok(true));
+    ledger.books.note_redeemed(Amount::new(10));
+    let charge = ledger.charges[&Amount::new(10)].clone();
+    let Ok(Crediting::Credited { books, .. }) = credit(&ledger.books, &charge, None, None, charge.at) else {
+        panic!("not given back")
+    };
+    ledger.books = books;
+    assert_eq!((books.due(), books.outstanding(), ledger.redeemable()), (Amount::ZERO, Amount::ZERO, None));
+    assert_eq!(ledger.accept(20, &request(10, "/2"), &generous()), Ok(true));
+    assert_eq!((ledger.books.outstanding(), ledger.redeemable()), (Amount::ZERO, None));
+    assert_eq!(ledger.accept(30, &request(10, "/3"), &generous()), Ok(true));
+    assert_eq!(ledger.books.outstanding(), Amount::new(10));
+    assert_eq!(ledger.redeemable(), Some(Amount::new(20)), "ten more, not twenty");
+}
+
+/// Nothing is owed any more, so the larger promise stays in the drawer.
+#[test]
+fn there_is_no_last_resort_once_all_is_redeemed() {
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.accept(50, &request(1, "/1"), &generous()), Ok(true));
+    assert_eq!(ledger.accept(3, &request(2, "/2"), &generous()), Ok(true));
+    ledger.books.note_redeemed(Amount::new(3));
+    assert!(!ledger.charges.values().any(|charge| is_last_resort(&ledger.books, charge)));
+}
+
+/// Loss 29: who funds an account in another's name and signs for it buys nothing in that name.
+#[test]
+fn a_purchase_belongs_to_the_key_that_signed() {
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.accept(10, &request(10, "/song"), &generous()), Ok(true));
+    let charge = &ledger.charges[&Amount::new(10)];
+    let victim = Channel { payer: Address::repeat_byte(0x99), ..channel() };
+    let bought = charge.purchase(&victim);
+    assert_eq!(bought, Purchase { signer: channel().authorized_signer, request: charge.request });
+    assert_ne!(bought.signer, victim.payer);
 }
 
 /// Loss 12: two hundred copies of one voucher on one item are one charge; on two hundred items they buy one.

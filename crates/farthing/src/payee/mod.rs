@@ -17,6 +17,7 @@ pub mod watcher;
 mod writer;
 
 pub use embedded::EmbeddedStore;
+pub use farthing_core::quote::Quote;
 pub use redeemer::Redeemer;
 pub use relay::{Relay, RelayLimits};
 pub use store::{LedgerIdentity, PayeeStore, StoreError};
@@ -30,6 +31,7 @@ use alloy::signers::local::PrivateKeySigner;
 use contacts::{ContactError, Contacts};
 use farthing_core::exposure::{AccountView, CreditTerms, Sight};
 use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, RequestId};
+use farthing_core::quote::TooLittle;
 use farthing_core::voucher::{Domain, VoucherSignature};
 use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::wire::credential::VoucherPayload;
@@ -41,27 +43,6 @@ use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher}
 use std::sync::Arc;
 use store::{Entry, Outcome, PendingCharge};
 use writer::{Room, Writer};
-
-/// What an item costs, now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quote {
-    /// The item's path.
-    pub item: String,
-    /// Its price.
-    pub price: Amount,
-    /// Whether the payer names the amount and the price is only the least: a tip. Charged is what it agreed to.
-    pub or_more: bool,
-    /// Set if the item is served only against a reservation: the reservation that clients are asked for.
-    pub reservation_required: Option<Amount>,
-}
-
-impl Quote {
-    /// An item at a price.
-    #[must_use]
-    pub fn new(item: impl Into<String>, price: Amount) -> Self {
-        Self { item: item.into(), price, or_more: false, reservation_required: None }
-    }
-}
 
 /// An item sold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -384,21 +365,17 @@ impl Payee {
             return Err(AcceptError::new(ProblemType::MethodUnsupported, detail));
         }
         let asked = self.check_challenge(realm, challenge, now)?;
-        let same_item = asked.method_details.item == quote.item;
-        let least = if same_item { asked.amount.min(quote.price) } else { quote.price };
-        let agreed = payload.amount.unwrap_or(asked.amount);
-        let price = if quote.or_more { agreed } else { least };
-        let price = if agreed < least { Err(self.too_little(quote, least, agreed)) } else { Ok(price) };
+        let price = quote.charged(&asked, payload.amount).map_err(|error| self.too_little(quote, error));
         let channel = self.terms(payload).await?;
         let voucher = payload.signed_voucher().verify(&self.0.domain, &channel);
         Ok(Checked { voucher: voucher.map_err(|error| Problem::from(&error))?, price })
     }
 
-    fn too_little(&self, quote: &Quote, least: Amount, agreed: Amount) -> Problem {
+    fn too_little(&self, quote: &Quote, TooLittle { price, agreed }: TooLittle) -> Problem {
         let format = |amount| self.token().format(amount);
         let or_more = if quote.or_more { " or more" } else { "" };
-        let detail = format!("the price is {}{or_more}, and {} was agreed to", format(least), format(agreed));
-        Problem::new(ProblemType::PaymentInsufficient, detail).with("price", &least).with("amount", &agreed)
+        let detail = format!("the price is {}{or_more}, and {} was agreed to", format(price), format(agreed));
+        Problem::new(ProblemType::PaymentInsufficient, detail).with("price", &price).with("amount", &agreed)
     }
 
     /// How well the chain is in view.
