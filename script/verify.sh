@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs the checks that are too long for every test run, or one of them by name, each with its negative control.
 #
-#   ./script/verify.sh [trees|bytecode|slither|coverage|proofs|controls|mutation|reproducible] [options of that check]
+#   ./script/verify.sh [CHECK [options of that check]]
+#
+# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, mutation, reproducible
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -53,6 +55,20 @@ controls() {
   node script/prove.mjs --controls "$@"
 }
 
+interleavings() {
+  local schedules=${1:-100000} log
+  log=$(mktemp)
+  say "interleavings: the payee's writer, first contacts and views in $schedules orders each"
+  if ! FARTHING_SCHEDULES=$schedules cargo test --package farthing --test interleavings --locked -- --nocapture \
+    --test-threads=1 >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+  # Without what the mistakes' panics print, which are wanted.
+  grep -oE '[a-z][a-z ,]*: ([0-9]+ schedules, .*|found in schedule .*)' "$log"
+  rm "$log"
+}
+
 mutation() {
   say "mutation: every mistake of one token is noticed by a test"
   node script/mutate.mjs "$@"
@@ -63,7 +79,7 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither coverage proofs controls mutation reproducible)
+checks=(trees bytecode slither coverage proofs controls interleavings mutation reproducible)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done
