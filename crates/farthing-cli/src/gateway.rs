@@ -2,7 +2,7 @@
 
 use crate::failure::{Code, Failure};
 use crate::ledger::{DataFolder, LedgerRecord};
-use farthing::core::{Address, ChannelId, Token};
+use farthing::core::{Address, Amount, ChannelId, Token};
 use farthing::payee::PayeeStore;
 use farthing::payee::earnings::{EarningsBy, Grouping, Period, earnings, earnings_by};
 use farthing::payee::redeemer::{Redeemed, Skipped};
@@ -24,6 +24,12 @@ pub(crate) enum AdminRequest {
     Redeem,
     Close {
         channel_id: ChannelId,
+    },
+    Refund {
+        channel_id: ChannelId,
+        cumulative_amount: Amount,
+        #[serde(default)]
+        amount: Option<Amount>,
     },
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Earned {
     until: Option<Timestamp>,
 
     /// Write comma-separated values, amounts in units and in base units
-    #[arg(long, requires = "by", conflicts_with = "json")]
+    #[arg(long, requires = "by")]
     csv: bool,
 }
 
@@ -71,6 +71,11 @@ fn parse_day(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failure> {
+    if command.csv && context.globals.json {
+        return Err(
+            Failure::new(Code::Usage, "--csv and --json are two forms of one table").hint("leave one of them out")
+        );
+    }
     let until = command.until.map(|day| day.plus_seconds(86_400));
     let period = Period { since: command.since, until };
     if command.since.zip(until).is_some_and(|(since, until)| since >= until) {

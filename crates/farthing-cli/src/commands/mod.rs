@@ -11,6 +11,7 @@ mod get;
 mod history;
 mod operator;
 mod redeem;
+mod refund;
 mod renew;
 mod request_close;
 mod reserve;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Earnings(earnings::Earned),
     Redeem(redeem::Redeem),
     Close(close::Close),
+    Refund(refund::GiveBack),
     #[command(subcommand)]
     Split(split::Command),
     #[command(subcommand)]
@@ -73,6 +75,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Earnings(command) => earnings::run(context, &command).await,
         Command::Redeem(command) => redeem::run(context, &command).await,
         Command::Close(command) => close::run(context, &command).await,
+        Command::Refund(command) => refund::run(context, &command).await,
         Command::Split(command) => split::run(context, &command).await,
         Command::Operator(command) => operator::run(context, &command).await,
         Command::Demo(command) => crate::demo::run(context.output, &command).await,

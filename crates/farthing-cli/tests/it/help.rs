@@ -3,7 +3,7 @@
 use crate::world::{farthing, run};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["earnings"],
     &["redeem"],
     &["close"],
+    &["refund"],
     &["split", "deploy"],
     &["split", "show"],
     &["split", "release"],

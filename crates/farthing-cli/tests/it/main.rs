@@ -1,6 +1,7 @@
 //! The `farthing` binary as a process, against a real anvil: what it prints, what it exits with, what it leaves behind.
 
 mod band;
+mod books;
 mod codes;
 mod crash;
 mod demo;

@@ -9,6 +9,7 @@ pub mod earnings;
 pub mod embedded;
 pub mod posting;
 pub mod redeemer;
+pub mod refund;
 pub mod relay;
 pub mod store;
 mod sync;

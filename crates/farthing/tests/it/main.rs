@@ -9,6 +9,7 @@ mod gasless;
 mod payee;
 mod payer;
 mod redeeming;
+mod refunding;
 mod relaying;
 mod signing;
 mod splitting;

@@ -1,5 +1,6 @@
-//! What a running gateway does for `farthing earnings`, `redeem` and `close`.
+//! What a running gateway does for the creator's other commands.
 
+use super::super::refund::refund_failure;
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminAnswer, AdminRequest, earnings_report, redeem_report};
 use crate::ledger::LedgerRecord;
@@ -46,6 +47,10 @@ impl Admin {
             AdminRequest::Close { channel_id } => {
                 let closed = self.redeemer.close(channel_id).await?;
                 to_json(&redeem_report(token, &[closed], &[])?)
+            }
+            AdminRequest::Refund { channel_id, cumulative_amount, amount } => {
+                let refunded = self.payee.refund((channel_id, cumulative_amount), amount).await;
+                to_json(&refunded.map_err(|error| refund_failure(error, token))?)
             }
         }
     }

@@ -1,0 +1,133 @@
+//! A creator's books as commands show them, with a gateway on the ledger and without one.
+
+use crate::world::{Person, World, amount};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const CREDIT: &str = "[credit]\nlimit = \"$20\"\nfirst = \"$20\"\nstrangers_per_day = \"$20\"\n";
+
+fn buy(listener: &Person, shop_url: &str, song: &str, world: &World) -> Value {
+    let file = world.folder.path().join(format!("{song}.{}.wav", listener.address));
+    let _ = std::fs::remove_file(&file);
+    let url = format!("{shop_url}/songs/{song}");
+    listener.json(&["get", &url, "--again", "-o", file.to_str().expect("UTF-8")])
+}
+
+fn folder_name(folder: &Path) -> &str {
+    folder.to_str().expect("UTF-8")
+}
+
+fn sums(rows: &Value, name: &str) -> u128 {
+    rows.as_array().expect("rows").iter().map(|row| amount(&row[name])).sum()
+}
+
+/// Every table of a ledger, as JSON, as text and as CSV.
+fn check_tables(creator: &Person, folder: &str, bought: &[(&str, u64)]) {
+    let sold: u64 = bought.iter().map(|(_, count)| count).sum();
+    let earned = u128::from(sold) * 500_000;
+    for (by, column) in [("item", "earned"), ("day", "earned"), ("channel", "spent"), ("payer", "earned")] {
+        let report = creator.json(&["earnings", folder, "--by", by]);
+        assert_eq!((&report["by"], sums(&report["rows"], column)), (&json!(by), earned), "{report}");
+        assert_eq!(sums(&report["rows"], "credited"), 200_000, "{report}");
+    }
+    let by_item = creator.json(&["earnings", folder, "--by", "item"]);
+    for (row, (song, count)) in by_item["rows"].as_array().expect("rows").iter().zip(bought) {
+        assert_eq!((&row["item"], &row["sold"]), (&json!(format!("/songs/{song}")), &json!(count)));
+    }
+    let charges = creator.json(&["earnings", folder, "--by", "charge"]);
+    let rows = charges["rows"].as_array().expect("rows");
+    assert_eq!((rows.len() as u64, sums(&charges["rows"], "price")), (sold, earned));
+
+    for by in ["item", "day", "channel", "payer", "charge"] {
+        let text = creator.run(&["earnings", folder, "--by", by]);
+        assert!(text.text().lines().all(|line| line.chars().count() <= 80), "{}", text.stdout);
+        let csv = creator.run(&["earnings", folder, "--by", by, "--csv"]);
+        let lines: Vec<&str> = csv.stdout.split("\r\n").collect();
+        let rows = creator.json(&["earnings", folder, "--by", by])["rows"].as_array().map(Vec::len).expect("rows");
+        assert_eq!((csv.code, lines.len()), (0, rows + 2), "a header, the rows, and an end: {csv:?}");
+        let columns = lines[0].split(',').count();
+        assert!(lines[1..=rows].iter().all(|line| line.split(',').count() == columns), "{csv:?}");
+        assert!(lines[0].contains("_base"), "{csv:?}");
+    }
+    let csv = creator.run(&["earnings", folder, "--by", "charge", "--csv"]);
+    let channel = rows[0]["channelId"].as_str().expect("an id");
+    assert!(csv.stdout.contains(channel) && csv.stdout.contains(",0.5,500000,"), "full ids, both amounts: {csv:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn earnings_are_shown_by_anything_and_prices_are_given_back() {
+    let world = World::with_escrow(None).await;
+    let (first, second) = (world.person("first").await, world.person("second").await);
+    let creator = world.person("creator").await;
+    let folder = world.creators_folder("records", CREDIT);
+    let folder = folder_name(&folder);
+    for listener in [&first, &second] {
+        listener.json(&["deposit", "5"]);
+    }
+    let shop = creator.serve(Path::new(folder), &[]);
+    for (listener, song) in [(&first, "nocturne"), (&first, "minuet"), (&second, "nocturne"), (&first, "nocturne")] {
+        buy(listener, &shop.url, song, &world);
+    }
+
+    // By the receipt that the listener has, in part, over the gateway; twice is once.
+    let history = first.json(&["history"]);
+    let receipt = world.folder.path().join("receipt.json");
+    std::fs::write(&receipt, history["purchases"][2]["receipt"].to_string()).expect("writes");
+    let receipt = receipt.to_str().expect("UTF-8");
+    for again in [false, true] {
+        let refunded = creator.json(&["refund", "--receipt", receipt, "--amount", "0.2", folder]);
+        assert_eq!((amount(&refunded["credited"]), &refunded["again"]), (200_000, &json!(again)));
+        assert_eq!((&refunded["item"], amount(&refunded["due"])), (&json!("/songs/nocturne"), 1_300_000));
+    }
+    check_tables(&creator, folder, &[("nocturne", 3), ("minuet", 1)]);
+    assert_eq!(shop.stop(), 0);
+    check_tables(&creator, folder, &[("nocturne", 3), ("minuet", 1)]);
+
+    // Days are UTC and both ends belong to the period.
+    let day = creator.json(&["earnings", folder, "--by", "day"])["rows"][0]["day"].clone();
+    let day = day.as_str().expect("a day");
+    let today = creator.json(&["earnings", folder, "--since", day, "--until", day]);
+    assert_eq!((&today["itemsSold"], today["channels"].as_array().map(Vec::len)), (&json!(4), Some(2)));
+    let before = creator.json(&["earnings", folder, "--until", "2020-01-01"]);
+    assert_eq!((&before["itemsSold"], amount(&before["outstanding"])), (&json!(0), 1_800_000), "{before}");
+    assert_eq!(
+        creator.run(&["earnings", folder, "--by", "day", "--until", "2020-01-01"]).text(),
+        "nothing was sold then"
+    );
+    creator.run(&["--json", "earnings", folder, "--since", "2020-01-02", "--until", "2020-01-01"]).failed(2);
+    for day in ["2026-02-30", "yesterday", "2026-1-1", "2026-01-01T00:00:00Z"] {
+        creator.run(&["--json", "earnings", folder, "--since", day]).failed(2);
+    }
+    creator.run(&["earnings", folder, "--csv"]).failed(2);
+    creator.run(&["--json", "earnings", folder, "--by", "item", "--csv"]).failed(2);
+
+    // By channel and voucher, without a gateway; then less is redeemed.
+    let charges = creator.json(&["earnings", folder, "--by", "charge"]);
+    let second_address = format!("{:#x}", second.address);
+    let charge = charges["rows"].as_array().expect("rows").iter().find(|row| row["payer"] == second_address);
+    let charge = charge.expect("the second listener's");
+    let channel = charge["channelId"].as_str().expect("an id");
+    let text = creator.run(&["refund", channel, "0.5", folder]);
+    assert!(text.text().starts_with("gave back $0.50 of the $0.50 for /songs/nocturne\n"), "{text:?}");
+    assert!(text.text().lines().all(|line| line.chars().count() <= 80), "{text:?}");
+    assert!(creator.run(&["--json", "refund", channel, "0.5", "--amount", "0.1", folder]).failed(2).contains("before"));
+    assert!(
+        creator
+            .run(&["--json", "refund", channel, "500000 base", "--amount", "0.6", folder])
+            .failed(2)
+            .contains("$0.50")
+    );
+    assert!(creator.run(&["--json", "refund", channel, "0.51", folder]).failed(2).contains("$0.51"));
+    for arguments in [vec!["refund"], vec!["refund", channel], vec!["refund", "--receipt", receipt, channel, "0.5"]] {
+        creator.run(&[&["--json"], arguments.as_slice()].concat()).failed(2);
+    }
+    creator.run(&["--json", "refund", "0x12", "0.5", folder]).failed(2);
+    creator.run(&["--json", "refund", "--receipt", "none.json", folder]).failed(2);
+    let redeemed = creator.json(&["redeem", folder]);
+    assert_eq!(
+        (amount(&redeemed["paid"]), &redeemed["vouchers"]),
+        (1_000_000, &json!(1)),
+        "of $1.30 what a voucher covers"
+    );
+    assert_eq!(amount(&second.json(&["balance"])["account"]["balance"]), 5_000_000, "nothing was taken");
+}
