@@ -7,6 +7,8 @@ mod alarm;
 mod contacts;
 pub mod earnings;
 pub mod embedded;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod posting;
 pub mod redeemer;
 pub mod refund;
@@ -19,6 +21,8 @@ mod writer;
 
 pub use embedded::EmbeddedStore;
 pub use farthing_core::quote::Quote;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl};
 pub use redeemer::Redeemer;
 pub use relay::{Relay, RelayLimits};
 pub use store::{LedgerIdentity, PayeeStore, StoreError};

@@ -27,6 +27,31 @@ impl StoreStage for Embedded {
     }
 }
 
+/// A ledger in a PostgreSQL database.
+#[cfg(feature = "postgres")]
+#[derive(Debug)]
+struct Postgres {
+    database: farthing_testkit::postgres::TestDatabase,
+}
+
+#[cfg(feature = "postgres")]
+impl Postgres {
+    async fn new() -> Self {
+        Self { database: farthing_testkit::postgres::test_database().await }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl StoreStage for Postgres {
+    fn open_as(&self, identity: LedgerIdentity) -> BoxFuture<'_, Result<Arc<dyn PayeeStore>, StoreError>> {
+        use farthing::payee::{PostgresOptions, PostgresStore};
+        Box::pin(async move {
+            let options = PostgresOptions::new(self.database.url().parse().unwrap());
+            Ok(Arc::new(PostgresStore::open(options, &identity).await?) as _)
+        })
+    }
+}
+
 /// The checks that hold for every store, as tests of one.
 macro_rules! conforms {
     ($module:ident, $stage:expr) => {
@@ -62,6 +87,8 @@ macro_rules! conforms {
 }
 
 conforms!(embedded, Embedded::new());
+#[cfg(feature = "postgres")]
+conforms!(postgres, Postgres::new());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mistake_of_the_model_is_noticed() {
