@@ -3,6 +3,8 @@
 use farthing::chain::ChainError;
 use farthing::escrow::EscrowError;
 use farthing::token::SigningError;
+use serde::Serialize;
+use serde_json::Value;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -71,17 +73,24 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do next.
     pub(crate) hint: Option<String>,
+    /// What was found out all the same: fields that stand beside the error in JSON.
+    pub(crate) report: Option<Box<Value>>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl fmt::Display) -> Self {
-        Self { code, message: message.to_string(), hint: None }
+        Self { code, message: message.to_string(), hint: None, report: None }
     }
 
     /// Says what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Adds what was found out all the same.
+    pub(crate) fn with_report(self, report: &impl Serialize) -> Self {
+        Self { report: serde_json::to_value(report).ok().map(Box::new), ..self }
     }
 
     /// A file or folder that can't be read or written.

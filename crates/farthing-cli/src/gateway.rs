@@ -10,6 +10,7 @@ use farthing_gateway::admin::{self, AdminError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ pub(crate) enum AdminRequest {
         cumulative_amount: Amount,
         #[serde(default)]
         amount: Option<Amount>,
+    },
+    Verify,
+    Export {
+        file: PathBuf,
     },
 }
 

@@ -6,7 +6,7 @@ use farthing::chain::Mined;
 use farthing::core::text::harmless;
 use farthing::core::{Address, B256};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt;
 use std::io::Write;
 
@@ -33,6 +33,15 @@ impl Output {
             write_line(text().trim_end());
         }
         Ok(())
+    }
+
+    /// Writes what was found out although it makes the command fail; in JSON it goes with the failure.
+    pub(crate) fn report<T: Serialize>(self, value: &T, failure: Failure, text: impl FnOnce() -> String) -> Failure {
+        if self.json {
+            return failure.with_report(value);
+        }
+        write_line(text().trim_end());
+        failure
     }
 
     /// Writes a result that is neither text nor JSON.
@@ -63,7 +72,11 @@ impl Output {
     #[expect(clippy::unused_self, reason = "beside `failure`")]
     fn failure_json(self, failure: &Failure) {
         let (code, message, hint) = (failure.code as u8, &failure.message, &failure.hint);
-        write_line(&json!({ "error": { "code": code, "message": message, "hint": hint } }).to_string());
+        let mut object = json!({ "error": { "code": code, "message": message, "hint": hint } });
+        if let Some((object, Value::Object(report))) = object.as_object_mut().zip(failure.report.as_deref()) {
+            object.extend(report.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        write_line(&object.to_string());
     }
 }
 

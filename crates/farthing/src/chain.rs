@@ -113,12 +113,28 @@ impl From<TransactionReceipt> for Mined {
     }
 }
 
+/// Wei as all amounts are written: a decimal string in JSON, whose numbers end far below.
+pub(crate) mod wei {
+    use farthing_core::Amount;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(wei: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        Amount::new(*wei).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        Amount::deserialize(deserializer).map(Amount::base_units)
+    }
+}
+
 /// What a transaction offers, in wei per unit of gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fees {
     /// The most that it pays in all.
+    #[serde(with = "wei")]
     pub max_fee_per_gas: u128,
     /// What goes to whoever makes the block.
+    #[serde(with = "wei")]
     pub max_priority_fee_per_gas: u128,
 }
 

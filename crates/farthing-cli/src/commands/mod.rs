@@ -17,6 +17,7 @@ mod request_close;
 mod reserve;
 mod serve;
 mod split;
+mod store;
 mod tip;
 mod wallet;
 mod withdraw;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Close(close::Close),
     Refund(refund::GiveBack),
     #[command(subcommand)]
+    Store(store::Command),
+    #[command(subcommand)]
     Split(split::Command),
     #[command(subcommand)]
     Operator(operator::Command),
@@ -76,6 +79,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Redeem(command) => redeem::run(context, &command).await,
         Command::Close(command) => close::run(context, &command).await,
         Command::Refund(command) => refund::run(context, &command).await,
+        Command::Store(command) => store::run(context, &command).await,
         Command::Split(command) => split::run(context, &command).await,
         Command::Operator(command) => operator::run(context, &command).await,
         Command::Demo(command) => crate::demo::run(context.output, &command).await,

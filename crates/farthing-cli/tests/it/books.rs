@@ -1,7 +1,12 @@
 //! A creator's books as commands show them, with a gateway on the ledger and without one.
 
 use crate::world::{Person, World, amount};
+use farthing::core::Amount;
+use farthing::payee::store::Record;
+use farthing::payee::transfer::Title;
+use farthing::payee::{EmbeddedStore, PayeeStore};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 const CREDIT: &str = "[credit]\nlimit = \"$20\"\nfirst = \"$20\"\nstrangers_per_day = \"$20\"\n";
@@ -130,4 +135,120 @@ async fn earnings_are_shown_by_anything_and_prices_are_given_back() {
         "of $1.30 what a voucher covers"
     );
     assert_eq!(amount(&second.json(&["balance"])["account"]["balance"]), 5_000_000, "nothing was taken");
+}
+
+/// A file's lines with a new end: of somebody who changes a ledger and knows the format.
+fn with_new_end(file: &str) -> String {
+    let (body, end) = file.trim_end().rsplit_once('\n').expect("lines");
+    let body = format!("{body}\n");
+    let mut end: Value = serde_json::from_str(end).expect("JSON");
+    end["sha256"] = json!(format!("0x{:x}", Sha256::digest(&body)));
+    format!("{body}{end}\n")
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).expect("is there").flatten();
+    let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Writes a ledger whose first charge cost more than it did, beside its record.
+async fn write_wrong_ledger(exported: &str, from: &Path, to: &Path) {
+    let mut lines = exported.lines();
+    let title: Title = serde_json::from_str(lines.next().expect("a title")).expect("reads");
+    let mut records: Vec<Record> = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let charge = records.iter_mut().find_map(|record| match record {
+        Record::Charge { charge, .. } => Some(charge),
+        _ => None,
+    });
+    charge.expect("a charge").price = Amount::new(1);
+    std::fs::create_dir(to).expect("makes");
+    std::fs::copy(from.join("gateway.json"), to.join("gateway.json")).expect("copies");
+    let store = EmbeddedStore::open(&to.join("ledger.redb"), &title.identity).expect("opens");
+    store.restore(&records).await.expect("restores");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_verified_copied_and_moved() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let folder = world.creators_folder("records", CREDIT);
+    let (folder, data) = (folder_name(&folder), folder.join(".farthing"));
+    listener.json(&["deposit", "5"]);
+    let shop = creator.serve(Path::new(folder), &[]);
+    for song in ["nocturne", "minuet", "nocturne"] {
+        buy(&listener, &shop.url, song, &world);
+    }
+    let path = |name: &str| world.folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let read = |name: &str| std::fs::read_to_string(path(name)).expect("reads");
+
+    // While a gateway runs, it does it.
+    let verified = creator.json(&["store", "verify", folder]);
+    assert_eq!((&verified["problems"], &verified["records"]["charges"]), (&json!([]), &json!(3)));
+    let exported = creator.json(&["store", "export", &path("one.jsonl"), folder]);
+    assert_eq!(exported["records"], verified["records"]);
+    let mode = std::fs::metadata(path("one.jsonl")).expect("is there").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600, "vouchers are money");
+    assert!(
+        creator.run(&["--json", "store", "export", &path("one.jsonl"), folder]).failed(1).contains("is there already")
+    );
+    let piped = creator.run(&["store", "export", "-", folder]);
+    assert_eq!((piped.code, &piped.stdout), (0, &read("one.jsonl")));
+    assert_eq!(shop.stop(), 0);
+
+    // And the same without one.
+    assert!(creator.run(&["store", "verify", folder]).text().starts_with("nothing is wrong: 1 channel, 3 charges"));
+    creator.json(&["store", "export", &path("two.jsonl"), folder]);
+    assert_eq!(read("two.jsonl"), read("one.jsonl"));
+    assert_eq!(names_in(&data), ["admin.lock", "gateway.json", "ledger.mark", "ledger.redb"], "nothing is left behind");
+
+    // What is cut, changed or wrong begins no ledger.
+    let elsewhere = path("elsewhere");
+    let import = |file: &str| creator.run(&["--json", "store", "import", &path(file), "--data", &elsewhere]);
+    let whole = read("one.jsonl");
+    let cut = whole.get(..whole.len() - 100).expect("ASCII");
+    let changed = whole.replacen("500000", "500001", 1);
+    std::fs::write(path("cut.jsonl"), cut).expect("writes");
+    std::fs::write(path("changed.jsonl"), &changed).expect("writes");
+    std::fs::write(path("wrong.jsonl"), with_new_end(&changed)).expect("writes");
+    assert!(import("cut.jsonl").failed(11).contains("a part is missing"));
+    assert!(import("changed.jsonl").failed(11).contains("was changed after it was written"));
+    let wrong = import("wrong.jsonl");
+    assert!(wrong.failed(11).contains("the exported ledger is wrong: channel 0x"), "{wrong:?}");
+    let problems: Value = serde_json::from_str(&wrong.stdout).expect("JSON");
+    assert!(problems["problems"].as_array().is_some_and(|problems| !problems.is_empty()), "{problems}");
+    import("records/catalog.toml").failed(11);
+    import("none.jsonl").failed(1);
+    assert_eq!(names_in(Path::new(&elsewhere)), Vec::<String>::new());
+    assert!(creator.run(&["--json", "earnings", "--data", &elsewhere]).failed(11).contains("no ledger"));
+
+    // The copy goes on where the ledger was, and nothing is taken for another's place.
+    let imported = import("one.jsonl").json();
+    assert_eq!(imported["records"], verified["records"]);
+    assert!(import("one.jsonl").failed(11).contains("there is a ledger already"));
+    assert_eq!(creator.json(&["earnings", "--data", &elsewhere]), creator.json(&["earnings", folder]));
+    creator.json(&["store", "export", &path("three.jsonl"), "--data", &elsewhere]);
+    assert_eq!(read("three.jsonl"), whole, "without losing an entry");
+    assert_eq!(amount(&creator.json(&["redeem", "--data", &elsewhere])["paid"]), 1_500_000);
+    std::fs::remove_file(Path::new(&elsewhere).join("ledger.redb")).expect("a ledger is lost");
+    let lost = import("one.jsonl");
+    assert!(lost.failed(11).contains("there was a ledger here"), "what it had since is not in the file: {lost:?}");
+
+    // Over a pipe.
+    let piped = path("piped");
+    let mut command = creator.command(&["--json", "store", "import", "-", "--data", &piped]);
+    command.stdin(std::fs::File::open(path("one.jsonl")).expect("opens"));
+    assert_eq!(crate::world::run(&mut command).json()["records"], verified["records"]);
+
+    // A ledger that somebody changed.
+    let wrong = path("wrong");
+    write_wrong_ledger(&whole, &data, Path::new(&wrong)).await;
+    let ran = creator.run(&["--json", "store", "verify", "--data", &wrong]);
+    assert!(ran.failed(11).contains("the ledger has 1 problem"), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let problem = report["problems"][0].as_str().expect("a problem");
+    assert!(problem.contains("its books say 1500000 spent, and its entries come to 1000001"), "{problem}");
+    let ran = creator.run(&["store", "verify", "--data", &wrong]);
+    assert!(ran.code == 11 && ran.stdout.contains("1000001"), "{ran:?}");
 }

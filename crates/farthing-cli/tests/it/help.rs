@@ -3,7 +3,7 @@
 use crate::world::{farthing, run};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 33] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -27,6 +27,9 @@ const COMMANDS: [&[&str]; 30] = [
     &["redeem"],
     &["close"],
     &["refund"],
+    &["store", "verify"],
+    &["store", "export"],
+    &["store", "import"],
     &["split", "deploy"],
     &["split", "show"],
     &["split", "release"],

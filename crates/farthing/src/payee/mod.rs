@@ -4,6 +4,7 @@
 //! store. No call to the chain lies on it, except at the first contact with a channel.
 
 mod alarm;
+pub mod audit;
 mod contacts;
 pub mod earnings;
 pub mod embedded;
@@ -15,6 +16,7 @@ pub mod refund;
 pub mod relay;
 pub mod store;
 mod sync;
+pub mod transfer;
 pub mod views;
 pub mod watcher;
 mod writer;

@@ -104,6 +104,7 @@ pub enum RedemptionState {
         /// Gas it used.
         gas_used: u64,
         /// Wei per unit of gas.
+        #[serde(with = "crate::chain::wei")]
         gas_price: u128,
     },
     /// Mined and reverted, refused by the node, replaced or dropped: it paid nothing.
@@ -286,6 +287,22 @@ pub enum Record {
         /// The sum.
         amount: Amount,
     },
+}
+
+impl Record {
+    /// Which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Channel { .. } => RecordKind::Channel,
+            Self::Charge { .. } => RecordKind::Charge,
+            Self::Credit { .. } => RecordKind::Credit,
+            Self::FinalRedemption { .. } => RecordKind::FinalRedemption,
+            Self::Redemption { .. } => RecordKind::Redemption,
+            Self::Relayed { .. } => RecordKind::Relayed,
+            Self::Strangers { .. } => RecordKind::Strangers,
+        }
+    }
 }
 
 /// The kinds of [`Record`].

@@ -6,6 +6,7 @@ mod books;
 mod chain;
 mod embedded;
 mod gasless;
+mod moving;
 mod payee;
 mod payer;
 mod redeeming;

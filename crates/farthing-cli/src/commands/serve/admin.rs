@@ -1,6 +1,7 @@
 //! What a running gateway does for the creator's other commands.
 
 use super::super::refund::refund_failure;
+use super::super::store::{export_to, verify_report};
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminAnswer, AdminRequest, earnings_report, redeem_report};
 use crate::ledger::LedgerRecord;
@@ -9,6 +10,8 @@ use farthing::payee::{Payee, Redeemer};
 use farthing_gateway::admin::AdminHandler;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Answers at the admin socket.
 #[derive(Debug)]
@@ -52,8 +55,25 @@ impl Admin {
                 let refunded = self.payee.refund((channel_id, cumulative_amount), amount).await;
                 to_json(&refunded.map_err(|error| refund_failure(error, token))?)
             }
+            AdminRequest::Verify => {
+                let (store, record) = (Arc::clone(self.payee.store()), self.record.clone());
+                to_json(&beside(async move { verify_report(store.as_ref(), &record).await }).await?)
+            }
+            AdminRequest::Export { file } => {
+                let (store, record) = (Arc::clone(self.payee.store()), self.record.clone());
+                to_json(&beside(async move { export_to(store.as_ref(), &record, &file).await }).await?)
+            }
         }
     }
+}
+
+/// Does what reads a whole ledger on a thread of its own, for whoever waits to be served.
+async fn beside<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    let runtime = Handle::current();
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
+    done.map_err(|error| Failure::new(Code::Unexpected, error))?
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<Value, Failure> {
