@@ -88,6 +88,8 @@ impl From<PayerError> for Failure {
             PayerError::ReservationNotFinal { .. } => {
                 failure(Code::Reservation).hint("wait until the chain calls it final, then run the same command again")
             }
+            PayerError::NotBought { .. } => failure(Code::Creator)
+                .hint("nothing was paid; use the wallet that bought it, or buy it without --recall"),
             PayerError::Refused { url, status, problem } => refused(url, *status, problem),
             PayerError::TipTooSmall { .. } => failure(Code::Usage).hint("give more, or nothing"),
             _ => failure(Code::Unexpected),

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use farthing::payee::{AcceptError, Payee, Quote, Sale};
 use farthing_core::ledger::RequestId;
-use farthing_core::wire::{Challenge, Credential, Problem, ProblemType, SCHEME};
+use farthing_core::wire::{AnyCredential, Challenge, Problem, ProblemType, SCHEME};
 
 /// A quote, and what people are told it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +33,13 @@ impl From<Quote> for Offer {
 #[derive(Clone, Debug)]
 pub struct Presented {
     realm: Realm,
-    credential: Credential,
+    credential: AnyCredential,
 }
 
 impl Presented {
     /// What the client sent.
     #[must_use]
-    pub const fn credential(&self) -> &Credential {
+    pub const fn credential(&self) -> &AnyCredential {
         &self.credential
     }
 }
@@ -108,7 +108,7 @@ impl Gate {
         }
     }
 
-    /// Charges an offer to the voucher that was presented. When it returns, the charge is durable and the content may
+    /// Charges an offer to the voucher that was presented; to a key that proves that it has bought it, nothing. When it returns, the charge is durable and the content may
     /// be sent; prepare it first, so that nobody is charged for what can't be served.
     ///
     /// `id` tells a retry from another purchase: the same id with the same voucher is answered again and not charged
@@ -128,12 +128,21 @@ impl Gate {
         presented: &Presented,
         id: RequestId,
     ) -> Result<Sale, Refused> {
-        let Presented { realm, credential } = presented;
-        let sale = self.payee.accept(&realm.to_string(), credential, id, &offer.quote).await;
-        sale.map_err(|error| self.refuse_sale(request, realm, offer, &error))
+        let realm = &presented.realm;
+        match &presented.credential {
+            AnyCredential::Voucher(credential) => {
+                let sale = self.payee.accept(&realm.to_string(), credential, id, &offer.quote).await;
+                sale.map_err(|error| self.refuse_sale(request, realm, offer, &error))
+            }
+            AnyCredential::Recall(_) => {
+                let sale = self.recall(request, offer, presented, id).await?;
+                sale.ok_or_else(|| self.ask(request, offer, presented, "this key has not bought it"))
+            }
+        }
     }
 
-    /// The sale that the presented voucher has already paid for, if any. Charges nothing.
+    /// The sale that the presented voucher has already paid for, or that the proven key has bought, if any. Charges
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -145,8 +154,15 @@ impl Gate {
         presented: &Presented,
         id: RequestId,
     ) -> Result<Option<Sale>, Refused> {
-        let Presented { realm, credential } = presented;
-        let sale = self.payee.sale(&realm.to_string(), credential, id, &offer.quote).await;
+        let realm = &presented.realm;
+        let sale = match &presented.credential {
+            AnyCredential::Voucher(credential) => {
+                self.payee.sale(&realm.to_string(), credential, id, &offer.quote).await
+            }
+            AnyCredential::Recall(credential) => {
+                self.payee.recall(&realm.to_string(), credential, id, &offer.quote).await
+            }
+        };
         sale.map_err(|error| self.refuse_sale(request, realm, offer, &error))
     }
 
@@ -219,7 +235,7 @@ pub fn with_receipt(mut response: Response, sale: &Sale) -> Response {
 }
 
 /// The one credential of a request, if there is one.
-fn credential(headers: &HeaderMap) -> Result<Option<Credential>, Problem> {
+fn credential(headers: &HeaderMap) -> Result<Option<AnyCredential>, Problem> {
     let malformed = |detail: String| Problem::new(ProblemType::MalformedCredential, detail);
     let fields: Vec<&HeaderValue> = headers.get_all(AUTHORIZATION).iter().collect();
     if !fields.iter().any(|field| is_payment(field)) {
@@ -230,7 +246,7 @@ fn credential(headers: &HeaderMap) -> Result<Option<Credential>, Problem> {
         return Err(malformed(format!("{} Authorization fields; one is taken", fields.len())));
     };
     let text = field.to_str().map_err(|_| malformed("Authorization is not visible ASCII".to_owned()))?;
-    Credential::from_header(text).map(Some).map_err(|error| malformed(error.to_string()))
+    AnyCredential::from_header(text).map(Some).map_err(|error| malformed(error.to_string()))
 }
 
 /// Whether a field is of our scheme: another scheme's may be there for a proxy and is not ours to judge.

@@ -43,6 +43,11 @@ pub(crate) struct Get {
     #[arg(long)]
     again: bool,
 
+    /// Fetch what this wallet's key has bought, with its signature and without paying: after its records were lost, or
+    /// on another device
+    #[arg(long, conflicts_with_all = ["again", "max_price"])]
+    recall: bool,
+
     /// Answer yes if the price is above what is paid without a question; site and day limits stay
     #[arg(short, long, conflicts_with = "max_price")]
     yes: bool,
@@ -75,6 +80,7 @@ pub(super) async fn run(context: &Context, command: &Get) -> Result<(), Failure>
         approve_up_to: max_price,
         accept_payee: command.allowed.accept_payee,
         range: None,
+        recall: command.recall,
     };
     let purchase = fetch(&payer, &mut purse, command, options).await?;
     if let Some(error) = &purchase.receipt_error {

@@ -15,6 +15,30 @@ async fn other_token(world: &World, person: &Person) -> Address {
     token.address
 }
 
+/// The records of what was bought are lost, and the key is not: what it has bought comes again, without a payment.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_key_has_bought_comes_again_without_its_records() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator, stranger) =
+        (world.person("listener").await, world.person("creator").await, world.person("stranger").await);
+    listener.json(&["deposit", "5"]);
+    let shop = creator.serve(&world.creators_folder("records", CREDIT), &[]);
+    let url = format!("{}/songs/nocturne", shop.url);
+    let file = world.folder.path().join("a.wav");
+    let recall = ["--json", "get", &url, "--recall", "-o", file.to_str().expect("UTF-8")];
+    run(&mut listener.command(&recall)).failed(9);
+    listener.json(&["get", &url, "-o", world.folder.path().join("first.wav").to_str().expect("UTF-8")]);
+
+    listener.lose_records();
+    let got = run(&mut listener.command(&recall)).json();
+    assert_eq!((amount(&got["price"]), amount(&got["paid"])), (500_000, 0));
+    assert_eq!(got["receipt"]["item"], "/songs/nocturne");
+    assert_eq!(std::fs::read(&file).expect("reads"), crate::world::song_bytes("nocturne"));
+    std::fs::remove_file(&file).expect("removes");
+    assert!(run(&mut stranger.command(&recall)).failed(9).contains("has not bought"));
+    assert_eq!(shop.stop(), 0);
+}
+
 fn without_token(command: &mut Command) -> &mut Command {
     command.env_remove("FARTHING_TOKEN")
 }

@@ -6,7 +6,7 @@ use farthing::local_chain::{LocalChain, deploy_demo_dollar, mint_demo_dollars};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 /// In no output, ever: every run is searched for it.
@@ -188,6 +188,14 @@ impl Person {
         self.home.join("wallet.json")
     }
 
+    /// Takes the payer's store away, and what is beside it.
+    pub(crate) fn lose_records(&self) {
+        let files = std::fs::read_dir(&self.home).expect("lists").flatten();
+        let files = files.filter(|file| file.file_name().to_string_lossy().starts_with("payer."));
+        let removed = files.map(|file| std::fs::remove_file(file.path()).expect("removes")).count();
+        assert!(removed > 0, "there were no records");
+    }
+
     fn assert_no_key(&self, ran: &Ran) {
         if !self.keystore().exists() || !self.password_file.exists() {
             return;
@@ -205,21 +213,43 @@ impl Person {
 
     /// The same, with its log elsewhere.
     pub(crate) fn serve_and_log(&self, folder: &Path, more: &[&str], log: impl Into<Stdio>) -> Shop {
+        Shop::open(self.serving(folder, more), log).unwrap_or_else(|status| panic!("the shop is not ready: {status}"))
+    }
+
+    /// The command that opens a shop.
+    pub(crate) fn serving(&self, folder: &Path, more: &[&str]) -> Command {
         let folder = folder.to_str().expect("UTF-8");
         let mut command = self.command(&["--json", "serve", folder, "--poll-seconds", "1"]);
         if !more.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        let mut process = command.args(more).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("reads");
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the shop is not ready: {line:?}"));
-        Shop { process, url: ready["url"].as_str().unwrap_or_else(|| panic!("{ready}")).to_owned(), ready }
+        command.args(more);
+        command
     }
 }
 
 impl Shop {
+    /// Runs a command that opens a shop, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// How it ended, if it did so before.
+    pub(crate) fn open(mut command: Command, log: impl Into<Stdio>) -> Result<Self, ExitStatus> {
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
+        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        // A test that serves is announced by the harness first.
+        let mut lines = lines.map(|line| line.expect("reads")).filter(|line| line.starts_with('{'));
+        let ready = lines.next().and_then(|line| serde_json::from_str::<Value>(&line).ok());
+        let ready = ready.filter(|ready| ready["error"].is_null());
+        let Some(ready) = ready else { return Err(process.wait().expect("waits")) };
+        Ok(Self { process, url: ready["url"].as_str().unwrap_or_else(|| panic!("{ready}")).to_owned(), ready })
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Kills it with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.process.kill().expect("kills");

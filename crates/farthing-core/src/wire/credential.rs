@@ -1,20 +1,49 @@
 //! The credential: what a client answers to a challenge.
 
-use super::{Challenge, SCHEME, WireError, decode, encode};
+use super::{Challenge, RecallPayload, SCHEME, WireError, decode, encode};
 use crate::{Amount, Channel, ChannelId, SignedVoucher, Voucher, VoucherSignature};
 use alloy_primitives::{Address, B256};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What stands in `Authorization: Payment …`.
+/// What stands in `Authorization: Payment …`: a voucher, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credential {
+pub struct Credential<P = VoucherPayload> {
     /// The challenge as it was received.
     pub challenge: Challenge,
     /// Who pays: `did:pkh:eip155:<chain>:<address>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What is paid.
-    pub payload: VoucherPayload,
+    /// What is paid, or proven.
+    pub payload: P,
+}
+
+/// A credential of any kind that is known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnyCredential {
+    /// Pays.
+    Voucher(Box<Credential>),
+    /// Asks for what was bought.
+    Recall(Box<Credential<RecallPayload>>),
+}
+
+impl AnyCredential {
+    /// Reads the value of `Authorization`.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another scheme, too long, or not a credential.
+    pub fn from_header(field: &str) -> Result<Self, WireError> {
+        // Nearly all are vouchers, and a recall has no channel, so it is none.
+        let malformed = match Credential::from_header(field) {
+            Ok(voucher) => return Ok(Self::Voucher(Box::new(voucher))),
+            Err(error) => error,
+        };
+        match Credential::<RecallPayload>::from_header(field) {
+            Ok(recall) if recall.payload.action == RecallPayload::ACTION => Ok(Self::Recall(Box::new(recall))),
+            _ => Err(malformed),
+        }
+    }
 }
 
 /// A voucher and what the payee needs to judge it.
@@ -76,7 +105,7 @@ impl VoucherPayload {
     }
 }
 
-impl Credential {
+impl<P: Serialize + DeserializeOwned> Credential<P> {
     /// The value of `Authorization`.
     ///
     /// # Errors
@@ -160,10 +189,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_makes_the_parser_panic(field in "(Payment )?[A-Za-z0-9_=-]{0,80}", json in "\\PC{0,60}") {
-            let _ = Credential::from_header(&field);
+            let _ = AnyCredential::from_header(&field);
             use base64::Engine;
             let blob = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
-            let _ = Credential::from_header(&format!("Payment {blob}"));
+            let _ = AnyCredential::from_header(&format!("Payment {blob}"));
         }
     }
 }

@@ -8,14 +8,16 @@ pub mod delegation;
 pub mod header;
 pub mod listing;
 pub mod problem;
+pub mod recall;
 pub mod receipt;
 pub mod relay;
 
 pub use challenge::{Challenge, ChallengeSecret, SessionRequest};
-pub use credential::{Credential, VoucherPayload};
+pub use credential::{AnyCredential, Credential, VoucherPayload};
 pub use delegation::{Delegation, SignedDelegation};
 pub use listing::{ListedItem, Listing};
 pub use problem::{Problem, ProblemType};
+pub use recall::RecallPayload;
 pub use receipt::{Receipt, SignedReceipt};
 pub use relay::{RelayAnswer, RelayOrder, RelayRequest, RelayTerms, SignedAuthorization};
 

@@ -6,6 +6,7 @@ mod catalog;
 mod interoperation;
 mod layer;
 mod parallel;
+mod recalling;
 mod refusing;
 mod serving;
 mod shop;

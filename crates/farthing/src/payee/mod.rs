@@ -37,14 +37,14 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use contacts::{ContactError, Contacts};
 use farthing_core::exposure::{AccountView, CreditTerms, Sight};
-use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, RequestId};
+use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, Purchase, RequestId};
 use farthing_core::quote::TooLittle;
 use farthing_core::voucher::{Domain, VoucherSignature};
 use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::wire::credential::VoucherPayload;
 use farthing_core::wire::{
-    Challenge, ChallengeSecret, Credential, Delegation, INTENT, METHOD, Problem, ProblemType, Receipt, SignedReceipt,
-    WireError,
+    Challenge, ChallengeSecret, Credential, Delegation, INTENT, METHOD, Problem, ProblemType, RecallPayload, Receipt,
+    SignedReceipt, WireError,
 };
 use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
 use std::sync::Arc;
@@ -295,7 +295,7 @@ impl Payee {
             Ok(price) => price,
             // It may have been paid before the price rose.
             Err(problem) => {
-                let earlier = self.recall(credential, &checked.voucher, request).await?;
+                let earlier = self.charged_before(credential, &checked.voucher, request).await?;
                 return earlier.ok_or_else(|| problem.into());
             }
         };
@@ -315,7 +315,7 @@ impl Payee {
         };
         match self.0.writer.write(Entry::Charge(Box::new(pending))).await? {
             Outcome::Charged { books, charge, again } => {
-                let receipt = self.receipt(credential, &books, &charge)?;
+                let receipt = self.receipt(&credential.challenge.id, &books, &charge)?;
                 Ok(Sale { receipt, again })
             }
             Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
@@ -336,11 +336,38 @@ impl Payee {
         quote: &Quote,
     ) -> Result<Option<Sale>, AcceptError> {
         let checked = self.check(realm, credential, quote, clock::now()).await?;
-        self.recall(credential, &checked.voucher, request).await
+        self.charged_before(credential, &checked.voucher, request).await
+    }
+
+    /// The sale of this very request to the key that a credential proves, if there is one. Charges nothing. A purchase
+    /// belongs to the key that signed, whatever channel and whoever's account paid for it.
+    ///
+    /// # Errors
+    ///
+    /// If the credential is refused or the ledger can't be read.
+    pub async fn recall(
+        &self,
+        realm: &str,
+        credential: &Credential<RecallPayload>,
+        request: RequestId,
+        quote: &Quote,
+    ) -> Result<Option<Sale>, AcceptError> {
+        let (challenge, payload) = (&credential.challenge, &credential.payload);
+        let asked = self.check_challenge(realm, challenge, clock::now())?;
+        if challenge.method != METHOD || challenge.intent != INTENT || asked.method_details.item != quote.item {
+            return Err(AcceptError::new(ProblemType::InvalidChallenge, "the challenge is for another item"));
+        }
+        let proven = payload.verify(self.address(), &challenge.id, &quote.item, &self.0.domain);
+        proven.map_err(|error| Problem::from(&error))?;
+        let purchase = Purchase { signer: payload.authorized_signer, request };
+        let Some((channel_id, charge)) = self.0.store.purchase(purchase).await? else { return Ok(None) };
+        let Some(books) = self.0.store.books(channel_id).await? else { return Ok(None) };
+        let receipt = self.receipt(&challenge.id, &books, &charge)?;
+        Ok(Some(Sale { receipt, again: true }))
     }
 
     /// The charge that a voucher has already paid for this very request, if there is one.
-    async fn recall(
+    async fn charged_before(
         &self,
         credential: &Credential,
         voucher: &VerifiedVoucher,
@@ -351,7 +378,7 @@ impl Payee {
         let books = self.0.store.books(voucher.channel_id).await?;
         match charge.zip(books).filter(|(charge, _)| charge.request == request) {
             Some((charge, books)) => {
-                let receipt = self.receipt(credential, &books, &charge)?;
+                let receipt = self.receipt(&credential.challenge.id, &books, &charge)?;
                 Ok(Some(Sale { receipt, again: true }))
             }
             None => Ok(None),
@@ -457,12 +484,7 @@ impl Payee {
         })
     }
 
-    fn receipt(
-        &self,
-        credential: &Credential,
-        books: &ChannelBooks,
-        charge: &Charge,
-    ) -> Result<SignedReceipt, AcceptError> {
+    fn receipt(&self, challenge_id: &str, books: &ChannelBooks, charge: &Charge) -> Result<SignedReceipt, AcceptError> {
         let channel_id = books.channel.id(&self.0.options.identity.deployment);
         let (method, intent, status) = Receipt::names();
         let receipt = Receipt {
@@ -471,7 +493,7 @@ impl Payee {
             status,
             timestamp: charge.at,
             reference: channel_id,
-            challenge_id: credential.challenge.id.clone(),
+            challenge_id: challenge_id.to_owned(),
             channel_id,
             cumulative_amount: charge.cumulative_amount,
             accepted_cumulative: books.accepted,

@@ -193,6 +193,14 @@ pub enum PayerError {
         /// Why, in the payee's words.
         problem: Box<Problem>,
     },
+    /// Asked for what this key has bought, the site says that it has not bought it. Nothing was paid.
+    #[error("{signer} has not bought {url}, says the site")]
+    NotBought {
+        /// What was asked for.
+        url: String,
+        /// The key.
+        signer: Address,
+    },
     /// The voucher was sent and the connection broke. The promise stands; asking for the same URL again sends the very
     /// same voucher.
     #[error("{url} was paid for, and the answer did not come; asking again does not pay again ({source})")]

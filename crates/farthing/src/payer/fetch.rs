@@ -27,7 +27,7 @@ pub(super) enum Obtained {
     Moved(Url),
 }
 
-enum Asked {
+pub(super) enum Asked {
     Free(Response),
     Moved(Url),
     Offers(Vec<Offer>),
@@ -76,6 +76,9 @@ impl Payer {
     }
 
     pub(super) async fn obtain(&self, request: &ItemRequest, options: &FetchOptions) -> Result<Obtained, PayerError> {
+        if options.recall {
+            return self.recall(request, options).await;
+        }
         let (earlier, cached) = self.store.look_up(request.key(), request.origin.clone()).await?;
         let earlier = earlier.filter(|promise| {
             !options.buy_again && (request.is_bought_once() || promise.state == PromiseState::Promised)
@@ -97,7 +100,7 @@ impl Payer {
     }
 
     /// Requests without a voucher: what is free comes, what is not names its price.
-    async fn ask(&self, request: &ItemRequest, options: &FetchOptions) -> Result<Asked, PayerError> {
+    pub(super) async fn ask(&self, request: &ItemRequest, options: &FetchOptions) -> Result<Asked, PayerError> {
         let range = options.range.map(|range| range.to_string());
         let response = self.http.send(request, None, range.as_deref()).await.map_err(PayerError::Http)?;
         let (status, url) = (response.status(), || request.url.to_string());
@@ -451,11 +454,15 @@ fn credential(offer: &Offer, promise: &Promise, signed: &SignedVoucher) -> Crede
 }
 
 impl Purchase {
-    fn free(response: Response) -> Self {
+    pub(super) fn free(response: Response) -> Self {
         Self::with_receipt(response, None, None)
     }
 
-    fn with_receipt(body: Response, receipt: Option<SignedReceipt>, receipt_error: Option<ReceiptError>) -> Self {
+    pub(super) fn with_receipt(
+        body: Response,
+        receipt: Option<SignedReceipt>,
+        receipt_error: Option<ReceiptError>,
+    ) -> Self {
         Self {
             status: body.status().as_u16(),
             media_type: http::media_type(body.headers()),

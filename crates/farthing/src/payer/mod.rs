@@ -38,6 +38,7 @@ mod http;
 mod offer;
 mod order_error;
 mod policy;
+mod recall;
 mod receipt;
 mod relay;
 mod request;
@@ -111,6 +112,9 @@ pub struct FetchOptions {
     pub accept_payee: Option<Address>,
     /// The part of the item that is wanted: to go on with a download that broke off.
     pub range: Option<ByteRange>,
+    /// Ask for what this key has bought, by proving the key, and pay nothing: for when the record of the purchase is lost,
+    /// or on another device.
+    pub recall: bool,
 }
 
 /// Which bytes of an item are wanted.

@@ -95,9 +95,8 @@ impl Offer {
         offer.is_of(promise).then_some(offer)
     }
 
-    /// Checks everything that needs no store, in this order: expiry, escrow, exit delay, token. Returns what the owner
-    /// knows of the token.
-    pub(super) fn check<'a>(&self, policy: &'a Policy, now: Timestamp) -> Result<&'a KnownToken, PayerError> {
+    /// Whether anything may be signed for the escrow that is named, and still is asked for.
+    pub(super) fn check_trust(&self, policy: &Policy, now: Timestamp) -> Result<(), PayerError> {
         if let Some(expires) = self.challenge.expires_at()?.filter(|expires| *expires <= now) {
             return Err(PayerError::Expired { expires, now });
         }
@@ -106,6 +105,15 @@ impl Offer {
         if !policy.trusts(&deployment, exit_delay) {
             return Err(PayerError::UntrustedEscrow { deployment, exit_delay });
         }
+        Ok(())
+    }
+
+    /// Checks everything that needs no store, in this order: expiry, escrow, exit delay, token. Returns what the owner
+    /// knows of the token.
+    pub(super) fn check<'a>(&self, policy: &'a Policy, now: Timestamp) -> Result<&'a KnownToken, PayerError> {
+        self.check_trust(policy, now)?;
+        let deployment = self.session.deployment();
+        let exit_delay = self.session.method_details.exit_delay;
         if exit_delay > policy.exit_delay_max {
             return Err(PayerError::ExitDelayTooLong { deployment, exit_delay, maximum: policy.exit_delay_max });
         }

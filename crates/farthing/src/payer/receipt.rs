@@ -3,9 +3,9 @@
 use super::policy::Policy;
 use super::store::Promise;
 use crate::delegation::{DelegationError, receipt_key};
-use farthing_core::Address;
 use farthing_core::voucher::{Domain, SignatureError};
 use farthing_core::wire::{Delegation, SignedReceipt, WireError};
+use farthing_core::{Address, Deployment};
 
 /// Thrown when a receipt is no proof of the purchase. The item is paid for and delivered all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub(super) fn check(
     policy: &Policy,
     known: Option<&Delegation>,
 ) -> Result<SignedReceipt, ReceiptError> {
-    let mut signed = SignedReceipt::from_header(field)?;
+    let signed = SignedReceipt::from_header(field)?;
     let receipt = &signed.receipt;
     let mismatch = if receipt.channel_id != promise.channel_id() {
         Some("channel")
@@ -64,8 +64,33 @@ pub(super) fn check(
     if let Some(mismatch) = mismatch {
         return Err(ReceiptError::Mismatch(mismatch));
     }
-    let payee = promise.channel.payee;
-    let actual = signed.signature.recover(receipt.digest(&Domain::new(promise.deployment)))?;
+    check_signer(signed, promise.deployment, promise.channel.payee, policy, known)
+}
+
+/// Reads a receipt and checks that it is for an item, signed by the payee or by a key that it delegated.
+pub(super) fn check_item(
+    field: &str,
+    item: &str,
+    deployment: Deployment,
+    payee: Address,
+    policy: &Policy,
+    known: Option<&Delegation>,
+) -> Result<SignedReceipt, ReceiptError> {
+    let signed = SignedReceipt::from_header(field)?;
+    if signed.receipt.item != item {
+        return Err(ReceiptError::Mismatch("item"));
+    }
+    check_signer(signed, deployment, payee, policy, known)
+}
+
+fn check_signer(
+    mut signed: SignedReceipt,
+    deployment: Deployment,
+    payee: Address,
+    policy: &Policy,
+    known: Option<&Delegation>,
+) -> Result<SignedReceipt, ReceiptError> {
+    let actual = signed.signature.recover(signed.receipt.digest(&Domain::new(deployment)))?;
     // What the receipt itself brings along is as good as what the listing says, if it holds.
     let shown = signed.delegation.take();
     if policy.may_sign_receipts(payee, actual) {
@@ -73,7 +98,7 @@ pub(super) fn check(
     }
     let mut refused = ReceiptError::Signer { actual, expected: payee };
     for delegation in shown.iter().chain(known) {
-        match receipt_key(delegation, promise.deployment, payee, signed.receipt.timestamp) {
+        match receipt_key(delegation, deployment, payee, signed.receipt.timestamp) {
             Ok(key) if key == actual => {
                 signed.delegation = Some(delegation.clone());
                 return Ok(signed);
