@@ -56,8 +56,10 @@ cargo test --workspace --all-features --locked
 if command -v strace >/dev/null; then
   step "rust: the payer killed at every call that writes"
   cargo test --package farthing --test it --all-features --locked -- --ignored kills_at_every
+  step "rust: what the gateway has on its disk when it answers, and when the disk fails or the gateway is killed"
+  cargo test --package farthing-cli --test it --all-features --locked -- --ignored durable::
 else
-  step "left out, because strace is not installed: the payer killed at every call that writes"
+  step "left out, because strace is not installed: the payer killed at every call, the gateway's disk"
 fi
 step "rust: documentation"
 RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features --locked --quiet

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 const ROUNDS: u32 = 12;
 const BUYERS: u32 = 4;
-const CREDIT: &str = "[credit]\nlimit = \"$90\"\nfirst = \"$90\"\nstrangers_per_day = \"$90\"\n";
+pub(crate) const CREDIT: &str = "[credit]\nlimit = \"$90\"\nfirst = \"$90\"\nstrangers_per_day = \"$90\"\n";
 
 /// The listener's own key in the SDK, with its account's $90 to spend.
-async fn payer(world: &World, listener: &Person) -> Payer {
+pub(crate) async fn payer(world: &World, listener: &Person) -> Payer {
     let key = farthing::PrivateKeySigner::decrypt_keystore(listener.keystore(), crate::world::PASSWORD).expect("opens");
     let store = PayerStore::open(world.folder.path().join("sdk.store")).await.expect("opens");
     let mut policy = Policy::default();

@@ -6,6 +6,7 @@ mod codes;
 mod crash;
 mod demo;
 mod deployment;
+mod durable;
 mod gasless;
 mod help;
 mod money;

@@ -178,12 +178,12 @@ fn strangers(mistake: Option<Mistake>) -> impl Fn() + Send + Sync + Clone + 'sta
 fn a_balance_that_was_read_too_early_is_read_again() {
     explore("first contacts, instant finality", emptied(None, 0));
     explore("first contacts, late finality", emptied(None, 1));
-    find("an account that is not noted", "an old balance", emptied(Some(Mistake::NeverNoted), 0));
-    find("an account that is noted too early", "an old balance", emptied(Some(Mistake::NotedTooEarly), 0));
+    find("an account that is not noted", &["an old balance"], emptied(Some(Mistake::NeverNoted), 0));
+    find("an account that is noted too early", &["an old balance"], emptied(Some(Mistake::NotedTooEarly), 0));
 }
 
 #[test]
 fn strangers_ask_the_chain_a_few_at_a_time() {
     explore("strangers", strangers(None));
-    find("strangers without places", "too many asked at once", strangers(Some(Mistake::AsksAtOnce)));
+    find("strangers without places", &["too many asked at once"], strangers(Some(Mistake::AsksAtOnce)));
 }
