@@ -40,7 +40,7 @@ struct Closed {
 
 pub(super) async fn run(context: &Context, command: &Close) -> Result<(), Failure> {
     let channel_id = command.channel;
-    let data = command.place.data();
+    let data = command.place.data()?;
     let waiting = waiting("waiting for the close to be mined");
     let report: RedeemReport = match data.ask(&AdminRequest::Close { channel_id }).await? {
         Some(report) => report,

@@ -81,12 +81,12 @@ pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failu
     if command.since.zip(until).is_some_and(|(since, until)| since >= until) {
         return Err(Failure::new(Code::Usage, "--since is after --until").hint("name the earlier day with --since"));
     }
-    let data = command.place.data();
+    let data = command.place.data()?;
     let by = command.by.map(Grouping::from);
     let report: EarningsReport = match data.ask(&AdminRequest::Earnings { by, period }).await? {
         Some(report) => report,
         None => {
-            let (record, store) = data.read()?;
+            let (record, store) = data.read().await?;
             earnings_report(store.as_ref(), &record, by, period).await?
         }
     };

@@ -55,7 +55,7 @@ impl Shown {
 }
 
 pub(super) async fn run(context: &Context, command: &Redeem) -> Result<(), Failure> {
-    let data = command.place.data();
+    let data = command.place.data()?;
     let waiting = waiting("waiting for the redemption to be mined");
     let report: RedeemReport = match data.ask(&AdminRequest::Redeem).await? {
         Some(report) => report,

@@ -5,7 +5,7 @@ use crate::amounts;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::gateway::AdminRequest;
-use crate::ledger::DataFolder;
+use crate::ledger::DataPlace;
 use clap::Args;
 use farthing::core::ledger::CreditRefusal;
 use farthing::core::text::harmless;
@@ -42,9 +42,8 @@ pub(crate) struct GiveBack {
     #[arg(long, value_name = "AMOUNT")]
     amount: Option<String>,
 
-    /// Use the ledger in this folder [default: .farthing in the creator's folder]
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPlace,
 }
 
 /// How a command line names a charge.
@@ -84,7 +83,7 @@ impl GiveBack {
 
 pub(super) async fn run(context: &Context, command: &GiveBack) -> Result<(), Failure> {
     let (named, folder) = command.named()?;
-    let data = DataFolder::of(folder, command.data.as_deref());
+    let data = command.data.of(folder)?;
     let record = data.record()?;
     let token = &record.token;
     let (channel_id, cumulative_amount) = match named {
@@ -100,7 +99,7 @@ pub(super) async fn run(context: &Context, command: &GiveBack) -> Result<(), Fai
     let refunded: Refund = match data.ask(&request).await? {
         Some(refunded) => refunded,
         None => {
-            let (_, store) = data.read()?;
+            let (_, store) = data.read().await?;
             let refunded = refund(store.as_ref(), (channel_id, cumulative_amount), amount).await;
             refunded.map_err(|error| refund_failure(error, token))?
         }

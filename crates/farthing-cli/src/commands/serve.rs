@@ -7,7 +7,7 @@ mod relay;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::ledger::{DataFolder, LedgerRecord, start_payee};
+use crate::ledger::{DataFolder, DataPlace, LedgerRecord, start_payee};
 use admin::Admin;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -62,9 +62,8 @@ pub(crate) struct Serve {
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
 
-    /// Keep the ledger in this folder [default: .farthing in the folder, which no catalog can sell]
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPlace,
 
     #[command(flatten)]
     paid: paid::Paid,
@@ -93,7 +92,7 @@ struct Ready {
     /// The wallet's: the payee's own, or delegated.
     receipt_key: Address,
     token: Token,
-    ledger: PathBuf,
+    ledger: String,
     items: usize,
     /// From which amounts on it relays; nothing if it doesn't.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +106,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let catalog = Catalog::load(&command.folder, &token)?;
     let relay_limits = command.relaying.limits(&token)?;
     let escrow = context.escrow(chain).await?;
-    let data = DataFolder::of(&command.folder, command.data.as_deref());
+    let data = command.data.of(&command.folder)?;
     data.create()?;
     keep_apart(&catalog, &data)?;
     let key = context.key()?;
@@ -115,8 +114,8 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     // The socket's lock comes first: it tells another gateway from a ledger that something else has open.
     let socket = AdminSocket::bind(&data.socket())?;
     let identity = LedgerIdentity { deployment: escrow.deployment(), payee, token: token.address };
-    let store = data.open(&identity)?;
-    let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await? };
+    let store = data.open(&identity).await?;
+    let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await?, server: None };
     data.save_record(&record)?;
     let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
     let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;
@@ -143,7 +142,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
         payee: identity.payee,
         receipt_key,
         token,
-        ledger: data.ledger(),
+        ledger: data.shown(),
         items: catalog.items().len(),
         relay: relay.as_ref().map(Relay::terms),
     };
@@ -168,7 +167,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
 impl Ready {
     fn text(&self) -> String {
         let items = if self.items == 1 { "1 item".to_owned() } else { format!("{} items", self.items) };
-        let (symbol, ledger) = (&self.token.symbol, self.ledger.display());
+        let (symbol, ledger) = (&self.token.symbol, &self.ledger);
         format!("serving {items} at {}, paid to {} in {symbol}, ledger {ledger}", self.url, self.payee)
     }
 }

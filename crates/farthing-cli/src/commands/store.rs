@@ -85,7 +85,7 @@ pub(crate) struct VerifyReport {
 
 #[derive(Serialize)]
 struct Moved {
-    file: PathBuf,
+    file: String,
     payee: Address,
     token: Token,
     records: Counts,
@@ -100,12 +100,12 @@ pub(super) async fn run(context: &Context, command: &Command) -> Result<(), Fail
 }
 
 async fn verify(context: &Context, command: &Verify) -> Result<(), Failure> {
-    let data = command.place.data();
+    let data = command.place.data()?;
     let waiting = waiting("verifying every signature");
     let report: VerifyReport = match data.ask(&AdminRequest::Verify).await? {
         Some(report) => report,
         None => {
-            let (record, store) = data.read()?;
+            let (record, store) = data.read().await?;
             verify_report(store.as_ref(), &record).await?
         }
     };
@@ -141,7 +141,7 @@ fn described(counts: &Counts) -> String {
 }
 
 async fn export(context: &Context, command: &Export) -> Result<(), Failure> {
-    let data = command.place.data();
+    let data = command.place.data()?;
     let waiting = waiting("writing the ledger");
     if command.file == Path::new("-") {
         let result = files::export_to_stdout(&data).await;
@@ -154,20 +154,20 @@ async fn export(context: &Context, command: &Export) -> Result<(), Failure> {
     let file = std::path::absolute(&command.file).map_err(|error| Failure::file(&command.file, &error))?;
     let (record, counts) = files::export(&data, &file).await?;
     drop(waiting);
-    let moved = Moved { file, payee: record.identity.payee, token: record.token, records: counts };
-    context.output.result(&moved, || format!("exported to {}: {}", moved.file.display(), described(&counts)))
+    let moved =
+        Moved { file: file.display().to_string(), payee: record.identity.payee, token: record.token, records: counts };
+    context.output.result(&moved, || format!("exported to {}: {}", moved.file, described(&counts)))
 }
 
 async fn import(context: &Context, command: &Import) -> Result<(), Failure> {
-    let data = command.place.data();
+    let data = command.place.data()?;
     let waiting = waiting("reading and verifying the ledger");
     let (record, counts) = files::import(&data, &command.file).await?;
     drop(waiting);
-    let file = data.ledger();
-    let moved = Moved { file, payee: record.identity.payee, token: record.token, records: counts };
-    context.output.result(&moved, || {
-        format!("imported to {}, and nothing is wrong: {}", moved.file.display(), described(&counts))
-    })
+    let moved = Moved { file: data.shown(), payee: record.identity.payee, token: record.token, records: counts };
+    context
+        .output
+        .result(&moved, || format!("imported to {}, and nothing is wrong: {}", moved.file, described(&counts)))
 }
 
 impl From<TransferError> for Failure {
@@ -188,7 +188,7 @@ impl From<TransferError> for Failure {
 impl DataFolder {
     /// Makes sure that no ledger is here, and none was.
     fn check_vacant(&self) -> Result<(), Failure> {
-        let (ledger, mark) = (self.ledger(), self.ledger().with_extension("mark"));
+        let (ledger, mark) = (self.file(), self.file().with_extension("mark"));
         if ledger.exists() {
             let message = format!("there is a ledger already: {}", ledger.display());
             return Err(Failure::new(Code::Store, message)

@@ -11,6 +11,7 @@ mod gasless;
 mod help;
 mod money;
 mod purse;
+mod servers;
 mod shop;
 mod two_shops;
 mod wallet;

@@ -24,9 +24,12 @@ pub(crate) struct World {
 }
 
 /// Somebody with a wallet.
+#[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) home: PathBuf,
     pub(crate) address: Address,
+    /// The database that keeps the ledger, if it is not a file.
+    pub(crate) store: Option<String>,
     password_file: PathBuf,
     rpc_url: String,
     token: Address,
@@ -135,7 +138,7 @@ impl World {
         let password_file = self.folder.path().join(format!("{name}.password"));
         std::fs::write(&password_file, format!("{PASSWORD}\n")).expect("writes");
         let (rpc_url, token) = (self.local.url().to_string(), self.token.address);
-        let mut person = Person { home, address: Address::ZERO, password_file, rpc_url, token };
+        let mut person = Person { home, address: Address::ZERO, store: None, password_file, rpc_url, token };
         let made = person.run(&["--json", "wallet", "new"]).json();
         person.address = made["address"].as_str().expect("an address").parse().expect("an address");
         person
@@ -168,6 +171,9 @@ impl Person {
         let mut command = farthing();
         command.env("FARTHING_HOME", &self.home).env("ETH_PASSWORD", &self.password_file);
         command.env("ETH_RPC_URL", &self.rpc_url);
+        if let Some(store) = &self.store {
+            command.env("FARTHING_STORE", store);
+        }
         command.env("FARTHING_TOKEN", self.token.to_string()).env("FARTHING_DOLLAR", "true");
         command.args(arguments);
         command

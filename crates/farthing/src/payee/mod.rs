@@ -24,7 +24,7 @@ mod writer;
 pub use embedded::EmbeddedStore;
 pub use farthing_core::quote::Quote;
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl};
+pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError};
 pub use redeemer::Redeemer;
 pub use relay::{Relay, RelayLimits};
 pub use store::{LedgerIdentity, PayeeStore, StoreError};

@@ -6,7 +6,7 @@ use crate::gateway::AdminRequest;
 use crate::ledger::{DataFolder, LedgerRecord};
 use farthing::payee::audit::{AuditProblem, Counts};
 use farthing::payee::transfer::{self, Title};
-use farthing::payee::{EmbeddedStore, PayeeStore};
+use farthing::payee::{EmbeddedStore, PayeeStore, PostgresOptions, PostgresStore};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(super) async fn export(data: &DataFolder, file: &Path) -> Result<(LedgerReco
     match data.ask(&request).await? {
         Some(counts) => Ok((data.record()?, counts)),
         None => {
-            let (record, store) = data.read()?;
+            let (record, store) = data.read().await?;
             let counts = export_to(store.as_ref(), &record, file).await?;
             Ok((record, counts))
         }
@@ -69,28 +69,47 @@ pub(super) async fn export_to_stdout(data: &DataFolder) -> Result<(LedgerRecord,
 /// Begins a ledger with what a file holds. It is made beside its place and gets its name when it was verified.
 pub(super) async fn import(data: &DataFolder, file: &Path) -> Result<(LedgerRecord, Counts), Failure> {
     data.create()?;
-    data.check_vacant()?;
+    if data.server().is_none() {
+        data.check_vacant()?;
+    }
     let beside = tempfile::Builder::new().prefix("import-").tempdir_in(data.path());
     let beside = beside.map_err(|error| Failure::file(data.path(), &error))?;
     let mut exported = open_or_spool(file, &beside)?;
     let failed = |error: io::Error| Failure::file(file, &error);
     let (title, counts) = transfer::check(&exported)?;
     exported.rewind().map_err(failed)?;
-    let record = LedgerRecord { identity: title.identity, token: title.token, exit_delay: title.exit_delay };
-    let made = beside.path().join("ledger");
-    let store = EmbeddedStore::open(&made, &record.identity)?;
-    let audited = transfer::import(&store, &exported).await?;
-    drop(store);
-    if let Some(problem) = audited.problems.first() {
-        return Err(refused(&record, counts, &audited.problems, problem));
+    let Title { identity, token, exit_delay } = title;
+    let record = LedgerRecord { identity, token, exit_delay, server: None };
+    match data.server() {
+        Some(url) => {
+            let options = PostgresOptions::new(url.clone());
+            let store = PostgresStore::open_to_import(options, &record.identity).await?;
+            take(&store, &exported, &record, counts).await?;
+            store.finish_import().await?;
+        }
+        None => {
+            let made = beside.path().join("ledger");
+            let store = EmbeddedStore::open(&made, &record.identity)?;
+            take(&store, &exported, &record, counts).await?;
+            drop(store);
+            // A link, for it never takes another ledger's name away.
+            let place = data.file();
+            std::fs::hard_link(&made, &place).map_err(|error| Failure::file(&place, &error))?;
+            sync(data.path())?;
+        }
     }
-    // A link, for it never takes another ledger's name away.
-    let place = data.ledger();
-    std::fs::hard_link(&made, &place).map_err(|error| Failure::file(&place, &error))?;
-    sync(data.path())?;
     // Last: a folder without it has no ledger to read, and farthing serve writes it when it opens the ledger.
     data.save_record(&record)?;
     Ok((record, counts))
+}
+
+/// Restores what a file holds, and verifies it.
+async fn take(store: &dyn PayeeStore, exported: &File, record: &LedgerRecord, counts: Counts) -> Result<(), Failure> {
+    let audited = transfer::import(store, exported).await?;
+    match audited.problems.first() {
+        Some(problem) => Err(refused(record, counts, &audited.problems, problem)),
+        None => Ok(()),
+    }
 }
 
 fn refused(record: &LedgerRecord, records: Counts, problems: &[AuditProblem], first: &AuditProblem) -> Failure {

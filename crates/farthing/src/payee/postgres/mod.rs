@@ -89,7 +89,31 @@ impl PostgresStore {
     ///
     /// If no server answers, it is another's ledger or of another version, or the server does not keep what it commits.
     pub async fn open(options: PostgresOptions, identity: &LedgerIdentity) -> Result<Self, StoreError> {
-        let server = Server::new(options.url)?;
+        Self::open_as(options, identity, false).await
+    }
+
+    /// Opens a ledger that records are to be [restored](PayeeStore::restore) into, and keeps everybody else from it until
+    /// [`Self::finish_import`]: half a ledger would take vouchers that the other half has seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub async fn open_to_import(options: PostgresOptions, identity: &LedgerIdentity) -> Result<Self, StoreError> {
+        Self::open_as(options, identity, true).await
+    }
+
+    /// Lets everybody use what was imported.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer; then nobody can use it yet.
+    pub async fn finish_import(self) -> Result<(), StoreError> {
+        let client = self.server.connect().await.map_err(|reason| self.server.failed(reason))?;
+        schema::finish_import(&client).await.map_err(|error| self.server.failed(describe(&error)))
+    }
+
+    async fn open_as(options: PostgresOptions, identity: &LedgerIdentity, imports: bool) -> Result<Self, StoreError> {
+        let server = Server::new(options.url, imports)?;
         schema::prepare(&server, identity).await?;
         let readers = Readers::new(server.clone(), *identity, options.readers.max(1));
         let writer = Mutex::new(Writer::new(server.clone(), *identity));

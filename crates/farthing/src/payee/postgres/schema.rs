@@ -35,7 +35,9 @@ CREATE TABLE farthing_ledger (
     escrow BYTEA NOT NULL,
     payee BYTEA NOT NULL,
     token BYTEA NOT NULL,
-    challenge_secret BYTEA NOT NULL
+    challenge_secret BYTEA NOT NULL,
+    -- Whether a ledger is being imported: what is there is not all of it.
+    importing BOOLEAN NOT NULL
 );
 
 -- The last batch of each writer that was committed: tells it, after a lost answer, whether its batch was.
@@ -195,7 +197,7 @@ fn is_a_race(error: &Error) -> bool {
 
 async fn migrate(client: &mut Client, server: &Server, identity: &LedgerIdentity) -> Result<(), Trouble> {
     // Looked at first: a user who may only use the tables need not be able to make any.
-    if version(client).await? == Some(VERSION) && ledger(client).await?.is_some() {
+    if !server.imports && version(client).await? == Some(VERSION) && ledger(client).await?.is_some() {
         return Ok(());
     }
     client.batch_execute(SCHEMA).await?;
@@ -210,6 +212,10 @@ async fn migrate(client: &mut Client, server: &Server, identity: &LedgerIdentity
     }
     transaction.execute("UPDATE farthing_schema SET version = $1 WHERE id = 1", &[&VERSION]).await?;
     begin(&transaction, identity).await?;
+    if server.imports {
+        // One that has something in it stays open to those who use it: nothing is imported into it.
+        transaction.execute(CLOSE_IF_EMPTY, &[]).await?;
+    }
     transaction.commit().await?;
     Ok(())
 }
@@ -218,11 +224,22 @@ async fn migrate(client: &mut Client, server: &Server, identity: &LedgerIdentity
 async fn begin(transaction: &Transaction<'_>, identity: &LedgerIdentity) -> Result<(), Error> {
     let secret: [u8; ChallengeSecret::LENGTH_MIN] = rand::random();
     let chain_id = Numeric(Amount::new(identity.deployment.chain_id.into()));
-    let begin = "INSERT INTO farthing_ledger (id, chain_id, escrow, payee, token, challenge_secret)
-        VALUES (1, $1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING";
+    let begin = "INSERT INTO farthing_ledger (id, chain_id, escrow, payee, token, challenge_secret, importing)
+        VALUES (1, $1, $2, $3, $4, $5, FALSE) ON CONFLICT (id) DO NOTHING";
     let (escrow, payee) = (identity.deployment.escrow, identity.payee);
     let addresses = [escrow.as_slice(), payee.as_slice(), identity.token.as_slice()];
     transaction.execute(begin, &[&chain_id, &addresses[0], &addresses[1], &addresses[2], &secret.as_slice()]).await?;
+    Ok(())
+}
+
+const CLOSE_IF_EMPTY: &str = "UPDATE farthing_ledger SET importing = TRUE WHERE id = 1
+    AND NOT EXISTS (SELECT 1 FROM farthing_channels)
+    AND NOT EXISTS (SELECT 1 FROM farthing_redemptions)
+    AND NOT EXISTS (SELECT 1 FROM farthing_relayed)";
+
+/// Opens an imported ledger to everybody.
+pub(super) async fn finish_import(client: &Client) -> Result<(), Error> {
+    client.execute("UPDATE farthing_ledger SET importing = FALSE WHERE id = 1", &[]).await?;
     Ok(())
 }
 
@@ -236,7 +253,7 @@ async fn version(client: &Client) -> Result<Option<i32>, Error> {
 }
 
 async fn ledger(client: &Client) -> Result<Option<Row>, Error> {
-    let query = "SELECT chain_id, escrow, payee, token, challenge_secret FROM farthing_ledger WHERE id = 1";
+    let query = "SELECT chain_id, escrow, payee, token, importing FROM farthing_ledger WHERE id = 1";
     match client.query_opt(query, &[]).await {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
         result => result,
@@ -254,6 +271,10 @@ pub(super) async fn check(client: &Client, server: &Server, identity: &LedgerIde
     let row = row.ok_or_else(|| NoSession::Refused(server.failed("it holds no ledger")))?;
     let found =
         identity_of(&row).ok_or_else(|| NoSession::Refused(server.failed("its ledger's identity is damaged")))?;
+    if row.try_get::<_, bool>(4).map_err(lost)? && !server.imports {
+        let reason = "a ledger is imported into it, or an import did not end: then drop its tables and import again";
+        return Err(NoSession::Refused(server.failed(reason)));
+    }
     if found == *identity {
         return Ok(());
     }

@@ -52,6 +52,23 @@ pub enum PostgresUrlError {
     Missing(&'static str),
 }
 
+impl PostgresUrl {
+    /// Whether it has a password in it, which must not be where others can read it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.hosts.iter().any(|host| host.get_password().is_some())
+    }
+
+    /// The same with this password, if it has none.
+    #[must_use]
+    pub fn or_password(mut self, password: &str) -> Self {
+        for host in self.hosts.iter_mut().filter(|host| host.get_password().is_none()) {
+            host.password(password);
+        }
+        self
+    }
+}
+
 impl fmt::Debug for PostgresUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "PostgresUrl({})", self.shown)
@@ -192,6 +209,8 @@ pub(super) struct Server {
     url: PostgresUrl,
     /// Nothing if no host is to be asked for TLS.
     tls: Option<MakeRustlsConnect>,
+    /// Whether a ledger is imported, which nobody else may use meanwhile.
+    pub(super) imports: bool,
 }
 
 impl fmt::Debug for Server {
@@ -207,11 +226,11 @@ impl fmt::Display for Server {
 }
 
 impl Server {
-    pub(super) fn new(url: PostgresUrl) -> Result<Self, StoreError> {
+    pub(super) fn new(url: PostgresUrl, imports: bool) -> Result<Self, StoreError> {
         let failed = |reason: String| StoreError::Failed { path: url.shown.clone(), reason };
         let is_asked_for = url.hosts.iter().any(|host| host.get_ssl_mode() != SslMode::Disable);
         let tls = is_asked_for.then(|| tls(url.root_certificates.as_deref())).transpose().map_err(failed)?;
-        Ok(Self { url, tls })
+        Ok(Self { url, tls, imports })
     }
 
     pub(super) fn failed(&self, reason: impl Into<String>) -> StoreError {
