@@ -163,7 +163,12 @@ function splitArguments(text) {
   return [...list, text.slice(begin)];
 }
 
-const lineOf = (text, index) => text.slice(text.lastIndexOf("\n", index - 1) + 1, endOfLine(text, index)).trim();
+/** The line, or lines, from one place to another, as one. */
+const linesOf = (text, from, to) =>
+  text
+    .slice(text.lastIndexOf("\n", from - 1) + 1, endOfLine(text, to))
+    .trim()
+    .replace(/\n\s*/g, " ");
 
 function endOfLine(text, index) {
   const end = text.indexOf("\n", index);
@@ -192,7 +197,8 @@ export function mutantsOf(file, source) {
     if (seen.has(text)) continue;
     seen.add(text);
     const line = source.slice(0, index).split("\n").length;
-    mutants.push({ file, kind, line, was: lineOf(source, index), is: lineOf(text, index), text });
+    const was = linesOf(source, index, index + length);
+    mutants.push({ file, kind, line, was, is: linesOf(text, index, index + replacement.length), text });
   }
   return mutants;
 }

@@ -3,13 +3,26 @@
 // tests, which load the contract from its artifact. A mutant that every test lets through survives; each survivor must
 // stand in test/mutation/survivors.json with the reason why it changes nothing that matters.
 //
-// node script/mutate.mjs [--sample N] [--only TEXT] [--jobs N] [--list]
-//   --sample N   every so many-th mutant, so that N of them are spread over all files; without it all
-//   --only TEXT  only mutants whose "file:line was => is" contains the text
-//   --jobs N     how many at once (default 1)
-//   --list       print the mutants and run nothing
+// node script/mutate.mjs [--sample N] [--only TEXT] [--jobs N] [--resume FILE] [--list]
+//   --sample N     every so many-th mutant, so that N of them are spread over all files; without it all
+//   --only TEXT    only mutants whose "file:line was => is" contains the text
+//   --jobs N       how many at once (default 1)
+//   --resume FILE  write down in FILE what came of each mutant, and do not run again what it says was killed: tests
+//                  that were added since kill no fewer
+//   --list         print the mutants and run nothing
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,12 +44,6 @@ const SOURCES = {
   "contracts/RevenueSplitFactory.sol": ["RevenueSplitFactory"],
 };
 
-/** The quick tests first: most mutants fall to them. Names follow the verbs, so that new tests are found. */
-const SLOW = "test/{zoo,reentrancy,invariants/*}*.sol";
-const STAGES = [
-  ["--no-match-path", SLOW],
-  ["--match-path", SLOW],
-];
 const TEST_SECONDS = 240;
 const BUILD_SECONDS = 3600;
 
@@ -45,21 +52,36 @@ const BUILD_SECONDS = 3600;
 /** A copy of what forge needs, in which artifacts may be overwritten. */
 function workshop() {
   const folder = mkdtempSync(join(tmpdir(), "farthing-mutants-"));
-  for (const name of ["contracts", "test", "script", "foundry.toml", "out", "cache"]) {
+  // Of the scripts the compiler only: forge would compile the others again before each mutant's tests.
+  for (const name of ["contracts", "test", "script/solc.mjs", "foundry.toml", "out", "cache"]) {
     if (existsSync(join(root, name)))
       cpSync(join(root, name), join(folder, name), { recursive: true, preserveTimestamps: true });
   }
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  lighten(join(folder, "out"));
   return folder;
 }
 
-/** Few runs of each fuzz test, always the same ones, so that a mutant's fate is not luck. */
+/** Takes out of the artifacts what no test reads, which is most of them: forge reads all of it before each mutant. */
+function lighten(out) {
+  for (const file of readdirSync(out, { recursive: true }).filter((name) => name.endsWith(".json"))) {
+    const artifact = JSON.parse(readFileSync(join(out, file), "utf8"));
+    const { ast, metadata, rawMetadata, ...rest } = artifact;
+    writeFileSync(join(out, file), JSON.stringify(rest));
+  }
+}
+
+/**
+ * Few runs of each fuzz test, always the same ones, so that a mutant's fate is not luck. Campaigns do next to nothing:
+ * a mistake of one token is to have a test that is about it.
+ */
 const ENVIRONMENT = {
   ...process.env,
   FOUNDRY_FUZZ_RUNS: "16",
   FOUNDRY_FUZZ_SEED: "7",
-  FOUNDRY_INVARIANT_RUNS: "2",
-  FOUNDRY_INVARIANT_DEPTH: "150",
+  FOUNDRY_INVARIANT_RUNS: "1",
+  FOUNDRY_INVARIANT_DEPTH: "50",
+  FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT: "0",
   FOUNDRY_LINT_LINT_ON_BUILD: "false",
 };
 
@@ -75,18 +97,15 @@ function forge(folder, seconds, ...words) {
       clearTimeout(timer);
       if (signal) return resolve(`no answer in ${seconds} s`);
       if (code === 0) return resolve(undefined);
-      resolve(output.match(/\[FAIL[^\n]*\] (\w+)\(/)?.[1] ?? output.trim().split("\n").at(-1));
+      // A campaign prints its calls between the verdict and its name.
+      const name = output.match(/\[FAIL[^]*?\b((?:test|invariant)\w*_\w+|setUp)\(/)?.[1];
+      resolve(name ?? output.trim().split("\n").at(-1));
     });
   });
 }
 
-async function testAll(folder, seconds) {
-  for (const filter of STAGES) {
-    const failed = await forge(folder, seconds, "test", "--fail-fast", "--threads", "1", ...filter);
-    if (failed !== undefined) return failed;
-  }
-  return undefined;
-}
+/** All tests at once: told of some only, forge works out anew which those are, for longer than most mutants live. */
+const testAll = (folder, seconds) => forge(folder, seconds, "test", "--fail-fast", "--threads", "1");
 
 /** One worker: its own compiler and its own workshop. */
 async function work() {
@@ -138,6 +157,27 @@ function chosen(options) {
     .map(([, mutant]) => mutant);
 }
 
+/** Names a mutant by all that is compiled, so that whoever changes a contract begins anew. */
+function digestOf(mutant, sources) {
+  const hash = createHash("sha256");
+  for (const [file, source] of Object.entries(sources)) hash.update(file === mutant.file ? mutant.text : source);
+  return hash.digest("hex");
+}
+
+/** What came of earlier mutants: a line each, the last one of a mutant counts. */
+function bookAt(path) {
+  if (!path) return { find: () => undefined, write: () => {} };
+  const read = (file) => readFileSync(join(root, file), "utf8");
+  const sources = Object.fromEntries(Object.keys(SOURCES).map((file) => [file, read(file)]));
+  const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean) : [];
+  const results = new Map(lines.map((line) => JSON.parse(line)).map(({ digest, ...result }) => [digest, result]));
+  return {
+    find: (mutant) => results.get(digestOf(mutant, sources)),
+    write: (mutant, { outcome, killer }) =>
+      appendFileSync(path, `${JSON.stringify({ digest: digestOf(mutant, sources), outcome, killer })}\n`),
+  };
+}
+
 function run(mutants, jobs, report) {
   let next = 0;
   let running = Math.min(jobs, mutants.length);
@@ -163,6 +203,7 @@ function parse(words) {
     else if (word === "--only") options.only = words.shift();
     else if (word === "--sample") options.sample = Number(words.shift());
     else if (word === "--jobs") options.jobs = Number(words.shift());
+    else if (word === "--resume") options.resume = words.shift();
     else fail(`${word} is not understood`);
   }
   return options;
@@ -173,31 +214,57 @@ function fail(message) {
   process.exit(1);
 }
 
+/** Counts and prints what comes of the mutants, and what is wrong with that. */
+class Tally {
+  counts = { killed: 0, survived: 0, "same code": 0, stillborn: 0 };
+  unexplained = [];
+  outlived = [];
+  explanations = JSON.parse(readFileSync(join(root, survivorsFile), "utf8"));
+
+  add(mutant, { outcome, killer }) {
+    this.counts[outcome]++;
+    const listed = this.explanations.some(isListed(mutant));
+    if (outcome === "survived" && !listed) this.unexplained.push(mutant);
+    if (outcome === "killed" && listed) this.outlived.push(mutant);
+    const remark = (killer ? ` by ${killer}` : "") + (outcome === "survived" && listed ? " (explained)" : "");
+    console.log(`${outcome}${remark}: ${nameOf(mutant)}`);
+  }
+
+  /** Prints the sums and answers whether every survivor is explained, and nothing else. */
+  close() {
+    const { killed, survived, stillborn } = this.counts;
+    const without = this.unexplained.length;
+    const sums = `${killed} killed, ${survived - without} survived with a reason, ${without} without`;
+    const besides = `${this.counts["same code"]} that are the same code and ${stillborn} that do not compile`;
+    console.log(`${killed + survived} mutants: ${sums}; besides ${besides}`);
+    for (const mutant of this.outlived)
+      console.error(`error: killed, so strike it from ${survivorsFile}: ${nameOf(mutant)}`);
+    for (const mutant of this.unexplained) console.error(`error: survived: ${nameOf(mutant)}`);
+    return this.outlived.length + without === 0;
+  }
+}
+
 async function main() {
   const options = parse(process.argv.slice(2));
   const mutants = chosen(options);
   if (mutants.length === 0) fail("there is no such mutant");
   if (options.list) return mutants.forEach((mutant) => console.log(nameOf(mutant)));
-  const survivors = JSON.parse(readFileSync(join(root, survivorsFile), "utf8"));
-  const counts = { killed: 0, survived: 0, "same code": 0, stillborn: 0 };
-  const unexplained = [];
-  const outlived = [];
-  await run(mutants, options.jobs, (mutant, { outcome, killer }) => {
-    counts[outcome]++;
-    const listed = survivors.some(isListed(mutant));
-    if (outcome === "survived" && !listed) unexplained.push(mutant);
-    if (outcome === "killed" && listed) outlived.push(mutant);
-    console.log(
-      `${outcome}${killer ? ` by ${killer}` : ""}${outcome === "survived" && listed ? " (explained)" : ""}: ${nameOf(mutant)}`,
-    );
-  });
-  const made = counts.killed + counts.survived;
-  console.log(
-    `${made} mutants: ${counts.killed} killed, ${counts.survived - unexplained.length} survived with a reason, ${unexplained.length} without; besides ${counts["same code"]} that are the same code and ${counts.stillborn} that do not compile`,
-  );
-  for (const mutant of outlived) console.error(`error: killed, so strike it from ${survivorsFile}: ${nameOf(mutant)}`);
-  for (const mutant of unexplained) console.error(`error: survived: ${nameOf(mutant)}`);
-  if (outlived.length + unexplained.length > 0) process.exit(1);
+  const tally = new Tally();
+  const book = bookAt(options.resume);
+  const left = [];
+  for (const mutant of mutants) {
+    const known = book.find(mutant);
+    // A survivor is tried again: there may be a test for it by now.
+    if (known && known.outcome !== "survived") tally.add(mutant, known);
+    else left.push(mutant);
+  }
+  if (left.length > 0) {
+    await run(left, options.jobs, (mutant, result) => {
+      book.write(mutant, result);
+      tally.add(mutant, result);
+    });
+  }
+  if (!tally.close()) process.exit(1);
 }
 
 if (isMainThread) await main();

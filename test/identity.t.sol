@@ -162,11 +162,13 @@ contract IdentityTest is Base {
         balance = bound(balance, 1, AMOUNT_MAX);
         reserved = bound(reserved, 1, AMOUNT_MAX - 1);
         redeemed = bound(redeemed, 1, AMOUNT_MAX - reserved);
-        fund(dollarChannel, balance, redeemed);
-        escrow.redeem(dollarChannel, uint128(redeemed), sign(dollarChannel, redeemed));
-        fund(dollarChannel, 0, reserved);
-        uint256 closeAt = requestClose(dollarChannel);
-        (ChannelState memory channel, AccountState memory account) = escrow.fundsOf(dollarChannel);
+        fund(sessionChannel, balance, redeemed);
+        // The payer's other account is no part of this channel's funds.
+        fund(dollarChannel, 1, 1);
+        escrow.redeem(sessionChannel, uint128(redeemed), sign(sessionChannel, redeemed));
+        fund(sessionChannel, 0, reserved);
+        uint256 closeAt = requestClose(sessionChannel);
+        (ChannelState memory channel, AccountState memory account) = escrow.fundsOf(sessionChannel);
         assertEq(channel.redeemed, redeemed);
         assertEq(channel.reserved, reserved);
         assertEq(channel.closeAt, closeAt);
