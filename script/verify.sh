@@ -3,7 +3,7 @@
 #
 #   ./script/verify.sh [CHECK [options of that check]]
 #
-# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, mutation, reproducible
+# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, mutation, reproducible
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -69,6 +69,23 @@ interleavings() {
   rm "$log"
 }
 
+durable() {
+  command -v strace >/dev/null || {
+    echo "error: strace is not installed" >&2
+    return 1
+  }
+  local log
+  log=$(mktemp)
+  say "durable: what the gateway has on its disk when it answers, and when every call that writes fails or kills it"
+  if ! FARTHING_FAULT_STRIDE=1 cargo test --package farthing-cli --test it --all-features --locked -- --ignored \
+    --nocapture --test-threads=1 durable:: >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+  grep -oE '([a-z]+: |without its syncs: )?[0-9]+ answers, .*|[a-z0-9]+:[a-z]+=[A-Z]+, every .*|^test result.*' "$log"
+  rm "$log"
+}
+
 mutation() {
   say "mutation: every mistake of one token is noticed by a test"
   node script/mutate.mjs "$@"
@@ -79,7 +96,7 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither coverage proofs controls interleavings mutation reproducible)
+checks=(trees bytecode slither coverage proofs controls interleavings durable mutation reproducible)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done

@@ -1,7 +1,7 @@
 //! The disk failing and the gateway dying at the n-th call, for one n after the other until none is left to hit.
 
 use super::hasty::{Task, serving};
-use super::{Stage, buy, read_record, under_strace};
+use super::{PRICE, Stage, buy, read_record, under_strace};
 use crate::world::Shop;
 use farthing::core::Amount;
 use farthing::payee::{EmbeddedStore, LedgerIdentity, PayeeStore};
@@ -24,8 +24,14 @@ struct Fault {
     effect: &'static str,
     /// Whether it ends the process.
     kills: bool,
-    /// Every how manieth call is tried.
+    /// At which calls it is tried: one in so many.
     stride: usize,
+}
+
+/// Of the calls that write there are many; a short run tries one in so many, unless the environment says otherwise.
+fn stride_of_writes() -> usize {
+    let wanted = std::env::var("FARTHING_FAULT_STRIDE").ok();
+    wanted.map_or(5, |wanted| wanted.parse().expect("FARTHING_FAULT_STRIDE is a number"))
 }
 
 /// How often what happened.
@@ -46,13 +52,13 @@ struct Tally {
 
 impl Fault {
     fn at(self, nth: usize, record: &Path, inner: &Command) -> Command {
-        let (trace, inject) = (format!("trace={}", self.calls), self.inject(nth));
+        let (trace, inject) = (format!("trace={}", self.calls), format!("inject={}:when={nth}", self.name()));
         let record = record.to_str().expect("UTF-8");
         under_strace(&["-o", record, "-s", "0", "-e", &trace, "-e", &inject], inner)
     }
 
-    fn inject(self, nth: usize) -> String {
-        format!("inject={}:{}:when={nth}", self.calls, self.effect)
+    fn name(self) -> String {
+        format!("{}:{}", self.calls, self.effect)
     }
 }
 
@@ -85,7 +91,7 @@ async fn happens(fault: Fault) -> Tally {
         }
     }
     tally.sold = served.len();
-    println!("{}: {tally:?}", fault.inject(tally.rounds));
+    println!("{}, every {}: {tally:?}", fault.name(), fault.stride);
     tally
 }
 
@@ -144,7 +150,7 @@ async fn afterwards(stage: &Stage, listen: &[&str], nth: usize, served: &mut BTr
     assert_eq!(shop.stop(), 0);
     let (charged, spent) = charged(&stage.ledger(), &stage.identity).await;
     assert_eq!(charged, *served, "after {nth}: what is charged is not what was served");
-    assert_eq!(spent, 500_000 * served.len() as u128);
+    assert_eq!(spent, PRICE * served.len() as u128);
 }
 
 /// The totals of the vouchers that were charged in a ledger, and what was spent.
@@ -183,7 +189,8 @@ async fn a_failing_sync_serves_nothing_and_charges_nothing_that_is_not_served() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
 async fn a_full_disk_serves_nothing_and_charges_nothing_that_is_not_served() {
-    let tally = happens(Fault { calls: "pwrite64", effect: "error=ENOSPC", kills: false, stride: 5 }).await;
+    let tally =
+        happens(Fault { calls: "pwrite64", effect: "error=ENOSPC", kills: false, stride: stride_of_writes() }).await;
     assert!(tally.refused >= PURCHASES, "{tally:?}");
 }
 
@@ -192,6 +199,7 @@ async fn a_full_disk_serves_nothing_and_charges_nothing_that_is_not_served() {
 async fn a_gateway_killed_at_a_sync_or_a_write_has_charged_what_it_served() {
     let tally = happens(Fault { calls: "fdatasync", effect: "signal=KILL", kills: true, stride: 1 }).await;
     assert!(tally.unanswered >= PURCHASES, "{tally:?}");
-    let tally = happens(Fault { calls: "pwrite64", effect: "signal=KILL", kills: true, stride: 5 }).await;
+    let tally =
+        happens(Fault { calls: "pwrite64", effect: "signal=KILL", kills: true, stride: stride_of_writes() }).await;
     assert!(tally.unanswered >= PURCHASES, "{tally:?}");
 }
