@@ -167,6 +167,10 @@ pub struct PostgresServer {
     programs: Programs,
     password: String,
     role: Role,
+    /// Settings that are not the usual ones.
+    settings: Vec<String>,
+    /// Where it listens on the loopback interface as well, if it does.
+    port: Option<u16>,
     folder: Arc<Folder>,
 }
 
@@ -174,7 +178,37 @@ impl PostgresServer {
     /// Starts a server that is alone.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with settings of its own, each as `name=value`.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
         let mut server = Self::make(Role::Alone);
+        server.settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        server.start_again();
+        server
+    }
+
+    /// Starts a server that listens on a port of the loopback interface as well, with TLS if it is given a certificate
+    /// and its key, both as PEM.
+    #[must_use]
+    pub fn start_on_tcp(certified: Option<(&str, &str)>) -> Self {
+        let mut server = Self::make(Role::Alone);
+        // Another process may take the port between here and the server's own bind; then the test fails, and says so.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        server.port = Some(listener.local_addr().expect("an address").port());
+        drop(listener);
+        if let Some((certificate, key)) = certified {
+            server.settings = vec!["ssl=on".to_owned()];
+            for (setting, name, content) in [("ssl_cert_file", "cert", certificate), ("ssl_key_file", "key", key)] {
+                let path = server.home.join(name);
+                fs::write(&path, content).expect("writes");
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+                chown(&path, server.programs.user, None).expect("the file is ours");
+                server.settings.push(format!("{setting}={}", path.display()));
+            }
+        }
         server.start_again();
         server
     }
@@ -186,7 +220,7 @@ impl PostgresServer {
         let password = format!("{:032x}", rand::random::<u128>());
         let home = folder.path.join("server");
         run(programs.command("mkdir").arg(&home));
-        let server = Self { process: None, home, programs, password, role, folder };
+        let server = Self { process: None, home, programs, password, role, settings: Vec::new(), port: None, folder };
         let secret = server.folder.path.join("password");
         fs::write(&secret, &server.password).expect("writes");
         chown(&secret, server.programs.user, None).expect("the file is ours");
@@ -216,12 +250,33 @@ impl PostgresServer {
     /// The URL of one of its databases.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{SUPERUSER}:{}@{}/{database}", self.password, self.host())
+        // The name of its socket has its port in it.
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("postgres://{SUPERUSER}:{}@{}{port}/{database}", self.password, self.host())
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.home.join(".s.PGSQL.5432")
+    }
+
+    /// The URL of one of its databases by way of its port, under a name of this machine.
+    #[must_use]
+    pub fn url_on_tcp(&self, name: &str, database: &str) -> String {
+        let port = self.port.expect("it listens on a port");
+        format!("postgres://{SUPERUSER}:{}@{name}:{port}/{database}", self.password)
     }
 
     /// The folder of its socket, as a URL has it.
     fn host(&self) -> String {
-        self.home.display().to_string().replace('%', "%25").replace('/', "%2F")
+        as_host(&self.home)
+    }
+
+    /// The URL of one of its databases by way of another socket's folder.
+    #[must_use]
+    pub fn url_by_way_of(&self, folder: &Path, database: &str) -> String {
+        format!("postgres://{SUPERUSER}:{}@{}/{database}", self.password, as_host(folder))
     }
 
     /// Starts it on the data that it has, and waits until it answers.
@@ -246,13 +301,17 @@ impl PostgresServer {
         let mut settings = vec![
             "fsync=on".to_owned(),
             "synchronous_commit=on".to_owned(),
-            "listen_addresses=".to_owned(),
             format!("unix_socket_directories={}", self.home.display()),
             "shared_buffers=32MB".to_owned(),
         ];
+        match self.port {
+            Some(port) => settings.extend(["listen_addresses=127.0.0.1".to_owned(), format!("port={port}")]),
+            None => settings.push("listen_addresses=".to_owned()),
+        }
         if self.role == Role::Primary {
             settings.push(format!("synchronous_standby_names={STANDBY}"));
         }
+        settings.extend(self.settings.iter().cloned());
         settings
     }
 
@@ -342,6 +401,11 @@ impl PostgresServer {
     }
 }
 
+/// A folder with a socket as the host of a URL.
+fn as_host(folder: &Path) -> String {
+    folder.display().to_string().replace('%', "%25").replace('/', "%2F")
+}
+
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         // Closing the pipe ends it, whatever state it is in.
@@ -372,6 +436,8 @@ impl PostgresPair {
             programs: primary.programs.clone(),
             password: primary.password.clone(),
             role: Role::Standby,
+            settings: Vec::new(),
+            port: None,
             folder: Arc::clone(&primary.folder),
         };
         // Data that no server has run on yet need no backup protocol: a copy is a standby.

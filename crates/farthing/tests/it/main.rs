@@ -9,6 +9,8 @@ mod gasless;
 mod moving;
 mod payee;
 mod payer;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod redeeming;
 mod refunding;
 mod relaying;

@@ -17,12 +17,9 @@ use super::server::{Server, describe};
 use super::session::{NoSession, Session};
 use super::writing::{SumChanges, SumsBefore, orders};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
-
-/// How long a batch is tried. Whoever waits for it has been told nothing yet, and is told to come again after that.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long one attempt may take; a server that says nothing for longer is taken for gone.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(5);
@@ -54,19 +51,21 @@ enum Setback {
 pub(super) struct Writer {
     server: Server,
     identity: LedgerIdentity,
+    /// How long a batch is tried. Whoever waits for it has been told nothing yet, and is told to come again after that.
+    patience: Duration,
     id: [u8; 16],
     number: i64,
     session: Option<Session>,
 }
 
 impl Writer {
-    pub(super) fn new(server: Server, identity: LedgerIdentity) -> Self {
-        Self { server, identity, id: rand::random(), number: 0, session: None }
+    pub(super) fn new(server: Server, identity: LedgerIdentity, patience: Duration) -> Self {
+        Self { server, identity, patience, id: rand::random(), number: 0, session: None }
     }
 
     /// Writes a batch. When it returns `Ok`, the batch is committed.
     ///
-    /// An error means that it was not committed within [`PATIENCE`]; and if the error says that this is not known, the
+    /// An error means that it was not committed in time; and if the error says that this is not known, the
     /// server may have committed it all the same. Nothing is served for it then; and whoever sends the same voucher for
     /// the same request again is answered as if it had been.
     ///
@@ -81,10 +80,10 @@ impl Writer {
         self.number += 1;
         let id = BatchId { writer: self.id, number: self.number, day: crate::clock::now().day() };
         let mut batch = Batch { id, needs, decide, identity: self.identity, sent: None, hold_sums: false };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
-            let reason = match self.attempt(&mut batch).await {
+            let reason = match self.attempt(&mut batch, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(Setback::Final(error)) => return Err(error),
                 Err(Setback::Broken(reason)) => return Err(self.server.failed(reason)),
@@ -100,16 +99,18 @@ impl Writer {
         }
     }
 
-    async fn attempt<T: Clone + Send>(&mut self, batch: &mut Batch<'_, T>) -> Result<T, Setback> {
+    async fn attempt<T: Clone + Send>(&mut self, batch: &mut Batch<'_, T>, deadline: Instant) -> Result<T, Setback> {
         // Taken, and put back only when no transaction is open on it: if this future is dropped, so is the connection.
         let session = match self.session.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
-            None => Session::connect(&self.server, &self.identity).await?,
+            None => {
+                let session = timeout_at(deadline, Session::connect(&self.server, &self.identity)).await;
+                session.map_err(|_| Setback::Lost("no connection in time".to_owned()))??
+            }
         };
-        let result = timeout(ATTEMPT_WITHIN, batch.attempt(&session, &self.server)).await;
-        let result = result.unwrap_or_else(|_| {
-            Err(Setback::Lost(format!("the server did not answer within {} s", ATTEMPT_WITHIN.as_secs())))
-        });
+        let until = deadline.min(Instant::now() + ATTEMPT_WITHIN);
+        let result = timeout_at(until, batch.attempt(&session, &self.server)).await;
+        let result = result.unwrap_or_else(|_| Err(Setback::Lost("the server does not answer".to_owned())));
         let is_clean = match &result {
             Ok(_) => true,
             Err(Setback::Lost(_)) => false,

@@ -52,21 +52,23 @@ pub struct PostgresOptions {
     pub url: PostgresUrl,
     /// How many connections read, at most; one more writes.
     pub readers: usize,
+    /// How long a batch is tried while the server is away, or a read.
+    pub patience: Duration,
 }
 
 impl PostgresOptions {
     /// How many connections read unless told otherwise.
     pub const READERS: usize = 4;
 
+    /// How long unless told otherwise: most failovers are over by then, and most clients still wait.
+    pub const PATIENCE: Duration = Duration::from_secs(15);
+
     /// What is usual.
     #[must_use]
     pub const fn new(url: PostgresUrl) -> Self {
-        Self { url, readers: Self::READERS }
+        Self { url, readers: Self::READERS, patience: Self::PATIENCE }
     }
 }
-
-/// How long to wait for a connection to read through.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A ledger in PostgreSQL.
 pub struct PostgresStore {
@@ -115,11 +117,11 @@ impl PostgresStore {
     async fn open_as(options: PostgresOptions, identity: &LedgerIdentity, imports: bool) -> Result<Self, StoreError> {
         let server = Server::new(options.url, imports)?;
         schema::prepare(&server, identity).await?;
-        let readers = Readers::new(server.clone(), *identity, options.readers.max(1));
-        let writer = Mutex::new(Writer::new(server.clone(), *identity));
+        let readers = Readers::new(server.clone(), *identity, options.readers.max(1), options.patience);
+        let writer = Mutex::new(Writer::new(server.clone(), *identity, options.patience));
         let store = Self { server, identity: *identity, writer, readers };
         // Shows at once whether the ledger is the one that was asked for, and is kept for the first reader.
-        store.readers.take(Instant::now() + CONNECT_WITHIN).await?.give_back();
+        store.readers.take(Instant::now() + options.patience).await?.give_back();
         Ok(store)
     }
 
@@ -187,7 +189,7 @@ impl PostgresStore {
     }
 
     async fn show(&self, kinds: &[RecordKind], visitor: Visitor<'_>) -> Result<(), StoreError> {
-        let reader = self.readers.take(Instant::now() + CONNECT_WITHIN).await?;
+        let reader = self.readers.take(Instant::now() + self.readers.patience).await?;
         let failed = |error: tokio_postgres::Error| self.server.failed(describe(&error));
         // One moment for all of them, and as long as it takes.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";

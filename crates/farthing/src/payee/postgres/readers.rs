@@ -7,11 +7,8 @@ use super::statements::Sql;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Row;
-
-/// How long a read is tried.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one query may take before the server is taken for gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -23,6 +20,8 @@ pub(super) struct Readers {
     server: Server,
     identity: LedgerIdentity,
     most: usize,
+    /// How long a read is tried.
+    pub(super) patience: Duration,
     places: Semaphore,
     idle: Mutex<Vec<Session>>,
 }
@@ -42,8 +41,8 @@ impl Reader<'_> {
 }
 
 impl Readers {
-    pub(super) fn new(server: Server, identity: LedgerIdentity, most: usize) -> Self {
-        Self { server, identity, most, places: Semaphore::new(most), idle: Mutex::default() }
+    pub(super) fn new(server: Server, identity: LedgerIdentity, most: usize, patience: Duration) -> Self {
+        Self { server, identity, most, patience, places: Semaphore::new(most), idle: Mutex::default() }
     }
 
     /// A session of one's own, within a deadline.
@@ -72,16 +71,17 @@ impl Readers {
 
     /// A query's rows. Asking twice does no harm, so a connection that breaks meanwhile is nobody's business.
     pub(super) async fn rows(&self, sql: Sql, parameters: Parameters<'_>) -> Result<Vec<Row>, StoreError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let reader = self.take(deadline).await?;
-            let reason = match timeout(ANSWER_WITHIN, reader.session.rows(sql, parameters)).await {
+            let until = deadline.min(Instant::now() + ANSWER_WITHIN);
+            let reason = match timeout_at(until, reader.session.rows(sql, parameters)).await {
                 Ok(Ok(rows)) => {
                     reader.give_back();
                     return Ok(rows);
                 }
                 Ok(Err(error)) => describe(&error),
-                Err(_) => format!("the server did not answer within {} s", ANSWER_WITHIN.as_secs()),
+                Err(_) => "the server does not answer".to_owned(),
             };
             if Instant::now() + PAUSE >= deadline {
                 return Err(self.server.failed(reason));

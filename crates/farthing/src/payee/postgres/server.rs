@@ -9,7 +9,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
@@ -211,6 +213,8 @@ pub(super) struct Server {
     tls: Option<MakeRustlsConnect>,
     /// Whether a ledger is imported, which nobody else may use meanwhile.
     pub(super) imports: bool,
+    /// The place of the host that was connected to last. It is asked first: the others are standbys, or gone.
+    last: Arc<AtomicUsize>,
 }
 
 impl fmt::Debug for Server {
@@ -230,7 +234,7 @@ impl Server {
         let failed = |reason: String| StoreError::Failed { path: url.shown.clone(), reason };
         let is_asked_for = url.hosts.iter().any(|host| host.get_ssl_mode() != SslMode::Disable);
         let tls = is_asked_for.then(|| tls(url.root_certificates.as_deref())).transpose().map_err(failed)?;
-        Ok(Self { url, tls, imports })
+        Ok(Self { url, tls, imports, last: Arc::default() })
     }
 
     pub(super) fn failed(&self, reason: impl Into<String>) -> StoreError {
@@ -244,9 +248,13 @@ impl Server {
     /// Why each of them did not.
     pub(super) async fn connect(&self) -> Result<Client, String> {
         let mut reasons = Vec::new();
-        for host in &self.url.hosts {
-            let reason = match tokio::time::timeout(CONNECT_WITHIN, self.connect_to(host)).await {
-                Ok(Ok(client)) => return Ok(client),
+        let hosts = self.url.hosts.iter().enumerate();
+        for (place, host) in hosts.cycle().skip(self.last.load(Ordering::Relaxed)).take(self.url.hosts.len()) {
+            let reason = match timeout(CONNECT_WITHIN, self.connect_to(host)).await {
+                Ok(Ok(client)) => {
+                    self.last.store(place, Ordering::Relaxed);
+                    return Ok(client);
+                }
                 Ok(Err(reason)) => reason,
                 Err(_) => format!("no connection within {} s", CONNECT_WITHIN.as_secs()),
             };
