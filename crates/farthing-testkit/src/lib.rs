@@ -7,11 +7,14 @@
 
 pub mod commit_proxy;
 pub mod conformance;
+pub mod disk;
 mod failing_store;
 mod fixture;
 pub mod histories;
 pub mod ledger_model;
 pub mod postgres;
+pub mod power;
+pub mod sales;
 
 pub use failing_store::FailingStore;
 pub use fixture::{Fixture, wait_until};

@@ -5,6 +5,7 @@
 //! taken for one that never was), every opening checks the whole file, and a [mark] beside it says how many batches there
 //! must be.
 
+mod file;
 mod mark;
 mod migration;
 
@@ -14,14 +15,19 @@ use super::views::BoxFuture;
 use farthing_core::ledger::{self, ChannelBooks, Charge, Purchase};
 use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Amount, B256, ChannelId};
+#[cfg(feature = "fault-injection")]
+pub use mark::MarkFile;
+#[cfg(not(feature = "fault-injection"))]
+use mark::MarkFile;
 use mark::{LedgerName, Mark, Marked};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
-use redb::{Error as Trouble, WriteTransaction};
+use redb::{Error as Trouble, StorageBackend, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::future::ready;
+use std::io;
 use std::path::Path;
 
 type Bytes = &'static [u8];
@@ -80,44 +86,69 @@ impl EmbeddedStore {
     ///
     /// # Errors
     ///
-    /// If another process has it open, it is another's ledger or of another version, or the disk fails.
+    /// If another process has it open, it is another's ledger or of another version, it is damaged or has forgotten
+    /// something, or the disk fails.
     pub fn open(path: &Path, identity: &LedgerIdentity) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
-        let failed = |reason: String| StoreError::Failed { path: shown.clone(), reason };
         let mark_path = mark::path_beside(path);
-        let marked = mark::read(&mark_path)
-            .map_err(|error| StoreError::Failed { path: mark_path.display().to_string(), reason: error.to_string() })?;
+        let mark_failed = |error: io::Error| failed_at(&mark_path.display().to_string(), &error);
+        let mark_file = file::private(&mark_path).map_err(mark_failed)?;
+        let marked = mark::read(&mark_file).map_err(mark_failed)?;
         let acknowledged = marked.map_or(0, |marked| marked.batches);
         if acknowledged > 0 && !path.exists() {
             return Err(StoreError::Forgotten { path: shown, found: 0, acknowledged });
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // Made here, and not by redb, for its mode.
-        let file = options.open(path).map_err(|error| failed(error.to_string()))?;
-        // One that was there may be another's to read, and it holds the challenge secret.
-        #[cfg(unix)]
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .map_err(|error| failed(error.to_string()))?;
-        drop(file);
-        let database = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create(path);
+        let ledger = file::ledger(path, acknowledged).map_err(|error| failed_at(&shown, &error))?;
+        let store = Self::check(ledger, Box::new(mark_file), marked, shown, identity)?;
+        // A file that was just made is there after a power cut only if its folder is on the disk as well.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| store.failed(&error))?;
+        Ok(store)
+    }
+
+    /// Opens a ledger, or begins one, on a disk of the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::open`].
+    #[cfg(feature = "fault-injection")]
+    pub fn open_on(
+        ledger: impl StorageBackend,
+        mark: impl MarkFile + 'static,
+        identity: &LedgerIdentity,
+    ) -> Result<Self, StoreError> {
+        let failed = |error: io::Error| failed_at("on a disk of the caller's", &error);
+        let marked = mark::read(&mark).map_err(failed)?;
+        if marked.is_none_or(|marked| marked.batches == 0) {
+            file::empty_if_never_begun(&ledger).map_err(failed)?;
+        }
+        Self::check(ledger, Box::new(mark), marked, "on a disk of the caller's".to_owned(), identity)
+    }
+
+    /// Begins a new ledger, or makes sure that an old one is what was asked for and has forgotten nothing.
+    fn check(
+        ledger: impl StorageBackend,
+        mark_file: Box<dyn MarkFile>,
+        marked: Option<Marked>,
+        path: String,
+        identity: &LedgerIdentity,
+    ) -> Result<Self, StoreError> {
+        // Without a check at opening redb believes whatever a file says that was closed.
+        let database =
+            Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create_with_backend(ledger);
         let database = database.map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: shown.clone() },
-            error => failed(error.to_string()),
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
+            error => failed_at(&path, &error),
         })?;
-        let found = begin_or_check(&database, &shown, identity)?;
+        let found = begin_or_check(&database, &path, identity)?;
+        let acknowledged = marked.map_or(0, |marked| marked.batches);
         let is_other = marked.is_some_and(|marked| marked.ledger != found.ledger);
         let found_batches = if is_other { 0 } else { found.batches };
         if acknowledged > found_batches {
-            return Err(StoreError::Forgotten { path: shown, found: found_batches, acknowledged });
+            return Err(StoreError::Forgotten { path, found: found_batches, acknowledged });
         }
-        let mark = Mark::open(&mark_path, found).map_err(|error| failed(error.to_string()))?;
-        // A file that was just made is there after a power cut only if its folder is on the disk as well.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { database, mark, path: shown })
+        let mark = Mark::begin(mark_file, found).map_err(|error| failed_at(&path, &error))?;
+        Ok(Self { database, mark, path })
     }
 
     fn failed(&self, reason: &dyn fmt::Display) -> StoreError {

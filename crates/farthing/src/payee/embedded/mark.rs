@@ -4,9 +4,10 @@
 //! inside it can tell. So the count of batches is written beside it after each commit. It is not synced, for it may lag
 //! behind; it must never be ahead.
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// 16 bytes that name the ledger, 8 of the count, 8 of a check over both.
@@ -15,10 +16,51 @@ const LENGTH: usize = 32;
 /// Which ledger a mark belongs to: drawn when the ledger is begun.
 pub(super) type LedgerName = [u8; 16];
 
+/// What a mark lies on: a few bytes at one place.
+#[cfg_attr(not(feature = "fault-injection"), allow(unreachable_pub, reason = "tests bring files of their own"))]
+pub trait MarkFile: fmt::Debug + Send + Sync {
+    /// All of its bytes, or the first of them if there are more than this.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails; so for all that follow.
+    fn read(&self, most: u64) -> io::Result<Vec<u8>>;
+
+    /// Writes its bytes, from the first on.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::read`].
+    fn write(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when what was written is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::read`].
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl MarkFile for File {
+    fn read(&self, most: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, 0)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
 /// The count beside a ledger's file.
 #[derive(Debug)]
 pub(super) struct Mark {
-    file: File,
+    file: Box<dyn MarkFile>,
     ledger: LedgerName,
 }
 
@@ -34,18 +76,13 @@ pub(super) fn path_beside(ledger: &Path) -> PathBuf {
     ledger.with_extension("mark")
 }
 
-/// What the mark beside a ledger says; nothing if there is none, or none that was ever on the disk.
+/// What the mark beside a ledger says; nothing if none was ever written, or none that reached the disk.
 ///
 /// # Errors
 ///
 /// If it can't be read, or is damaged: then it can't be told whether anything is missing.
-pub(super) fn read(path: &Path) -> io::Result<Option<Marked>> {
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(LENGTH as u64 + 1).read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+pub(super) fn read(file: &dyn MarkFile) -> io::Result<Option<Marked>> {
+    let bytes = file.read(LENGTH as u64 + 1)?;
     // A power cut may leave a file that was made and never written.
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(None);
@@ -62,12 +99,11 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Marked>> {
 }
 
 impl Mark {
-    /// Opens the mark of a ledger that has been checked against it, and brings it up to date.
-    pub(super) fn open(path: &Path, marked: Marked) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    /// Takes the mark of a ledger that has been checked against it, and brings it up to date.
+    pub(super) fn begin(file: Box<dyn MarkFile>, marked: Marked) -> io::Result<Self> {
         let mark = Self { file, ledger: marked.ledger };
         mark.write(marked.batches)?;
-        mark.file.sync_all()?;
+        mark.file.sync()?;
         Ok(mark)
     }
 
@@ -79,7 +115,7 @@ impl Mark {
         ledger.copy_from_slice(&self.ledger);
         count.copy_from_slice(&batches.to_be_bytes());
         check.copy_from_slice(&check_of(content));
-        self.file.write_all_at(&bytes, 0)
+        self.file.write(&bytes)
     }
 }
 

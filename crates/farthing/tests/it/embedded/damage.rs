@@ -1,0 +1,211 @@
+//! Files that are not what was written: flipped bits and cut ends. A damaged ledger is refused, or says what it said.
+
+use farthing::payee::store::Record;
+use farthing::payee::{PayeeStore, StoreError};
+use farthing_testkit::disk::Disk;
+use farthing_testkit::sales::{self, Sales};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use redb::backends::InMemoryBackend;
+use redb::{ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+const BATCHES: usize = 120;
+
+/// The header of a file says where the newest commit is.
+const HEADER: usize = 320;
+
+/// A ledger's file and its mark, after its process has closed it or was killed.
+struct Left {
+    ledger: Vec<u8>,
+    mark: Vec<u8>,
+    records: Vec<Record>,
+}
+
+fn left(closed: bool) -> Left {
+    let (disk, sales) = (Disk::default(), Sales::default());
+    let store = disk.open().expect("opens");
+    for number in 0..BATCHES {
+        at_once(store.accept_batch(&sales.batch(number))).expect("writes");
+    }
+    let records = at_once(sales::records(&store)).expect("reads");
+    let (mut ledger, mark) = disk.content();
+    if closed {
+        drop(store);
+        ledger = disk.content().0;
+    }
+    Left { ledger, mark, records }
+}
+
+/// What a damaged ledger did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Finding {
+    /// It said what it said before.
+    Harmless,
+    /// It was not opened.
+    Refused,
+    /// It was opened, and could not be read.
+    Unreadable,
+    /// It said something else.
+    Wrong,
+    Panicked,
+}
+
+impl Left {
+    /// Opens a damaged copy as a payee does.
+    fn open(&self, ledger: &[u8]) -> Finding {
+        let disk = Disk::holding(ledger.to_vec(), self.mark.clone());
+        let opened = catch_unwind(AssertUnwindSafe(|| match disk.open() {
+            Ok(store) => match at_once(sales::records(&store)) {
+                Ok(found) if found == self.records => Finding::Harmless,
+                Ok(_) => Finding::Wrong,
+                Err(_) => Finding::Unreadable,
+            },
+            Err(StoreError::Failed { .. } | StoreError::Forgotten { .. }) => Finding::Refused,
+            // A version or an owner that nobody ever wrote.
+            Err(_) => Finding::Wrong,
+        }));
+        opened.unwrap_or(Finding::Panicked)
+    }
+
+    /// The control: opens a damaged copy as redb does unless told otherwise, and reads every charge.
+    fn open_unverified(&self, ledger: &[u8], whole: &[Row]) -> Finding {
+        let opened = catch_unwind(AssertUnwindSafe(|| match charges(ledger) {
+            Ok(found) if found == whole => Finding::Harmless,
+            Ok(_) => Finding::Wrong,
+            Err(redb::Error::TableDoesNotExist(_)) => Finding::Wrong,
+            Err(_) => Finding::Refused,
+        }));
+        opened.unwrap_or(Finding::Panicked)
+    }
+
+    /// Bits of what was ever written: an untouched page is of no interest.
+    fn bits(&self, count: usize, seed: u64) -> Vec<(usize, u8)> {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut bits = Vec::new();
+        while bits.len() < count {
+            let position = random.random_range(0..self.ledger.len());
+            let around = &self.ledger[position / 64 * 64..(position / 64 * 64 + 64).min(self.ledger.len())];
+            if around.iter().any(|byte| *byte != 0) {
+                bits.push((position, random.random_range(0..8)));
+            }
+        }
+        bits
+    }
+}
+
+type Row = (Vec<u8>, Vec<u8>);
+
+fn charges(ledger: &[u8]) -> Result<Vec<Row>, redb::Error> {
+    let backend = InMemoryBackend::new();
+    backend.set_len(ledger.len() as u64)?;
+    StorageBackend::write(&backend, 0, ledger)?;
+    let database = redb::Builder::new().create_with_backend(backend)?;
+    let table = database.begin_read()?.open_table(TableDefinition::<&[u8], &[u8]>::new("charges"))?;
+    let rows = table.iter()?.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())));
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Waits for what the embedded store does at once.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+thread_local! {
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs without the messages of panics that are counted; other tests keep theirs.
+fn quietly<T>(body: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let say = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_QUIET.get() {
+                say(panic);
+            }
+        }));
+    });
+    IS_QUIET.set(true);
+    let result = body();
+    IS_QUIET.set(false);
+    result
+}
+
+fn flip_each(left: &Left, bits: &[(usize, u8)], look: impl Fn(&[u8]) -> Finding) -> BTreeMap<Finding, u32> {
+    let mut found = BTreeMap::new();
+    let mut ledger = left.ledger.clone();
+    for (position, bit) in bits {
+        ledger[*position] ^= 1 << bit;
+        *found.entry(look(&ledger)).or_default() += 1;
+        ledger[*position] ^= 1 << bit;
+    }
+    found
+}
+
+/// `FARTHING_FLIPS` says how many bits are flipped at random, one at a time.
+fn flips() -> usize {
+    std::env::var("FARTHING_FLIPS").map_or(300, |flips| flips.parse().expect("a number"))
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_does_no_harm() {
+    for (closed, end) in [(true, "closed"), (false, "killed")] {
+        let left = left(closed);
+        let bits = left.bits(flips(), 20_261_122);
+        let found = quietly(|| flip_each(&left, &bits, |ledger| left.open(ledger)));
+        println!("one bit flipped at random, {end}, {} times: {found:?}", bits.len());
+        assert!(found.keys().all(|finding| matches!(finding, Finding::Harmless | Finding::Refused)), "{found:?}");
+        assert!(found[&Finding::Refused] as usize > bits.len() / 5, "{found:?}");
+    }
+}
+
+/// The control: a store that trusts a closed file answers from the same damaged ones.
+#[test]
+fn a_flipped_bit_is_believed_by_a_store_that_does_not_verify() {
+    let left = left(true);
+    let bits = left.bits(flips(), 20_261_122);
+    let whole = charges(&left.ledger).expect("reads");
+    let found = quietly(|| flip_each(&left, &bits, |ledger| left.open_unverified(ledger, &whole)));
+    println!("one bit flipped at random, closed, control, redb without verifying, charges only: {found:?}");
+    assert!(found.get(&Finding::Wrong).is_some_and(|wrong| *wrong as usize > bits.len() / 20), "{found:?}");
+}
+
+/// The header of a file is what a commit writes last, and what tells where all the rest is.
+#[test]
+fn a_flipped_bit_of_the_header_is_refused_or_does_no_harm() {
+    for (closed, end) in [(true, "closed"), (false, "killed")] {
+        let left = left(closed);
+        let bits: Vec<(usize, u8)> = (0..HEADER).flat_map(|position| (0..8).map(move |bit| (position, bit))).collect();
+        let found = quietly(|| flip_each(&left, &bits, |ledger| left.open(ledger)));
+        println!("every bit of the header flipped, {end}: {found:?}");
+        assert!(found.keys().all(|finding| matches!(finding, Finding::Harmless | Finding::Refused)), "{found:?}");
+        assert!(found[&Finding::Refused] > 100, "{found:?}");
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_is_refused() {
+    for (closed, end) in [(true, "closed"), (false, "killed")] {
+        let left = left(closed);
+        assert_eq!(left.open(&left.ledger), Finding::Harmless);
+        let lengths = (0..left.ledger.len()).step_by(2_048).chain([1, 9, 100, left.ledger.len() - 1]);
+        let mut count = 0;
+        for length in lengths {
+            let found = quietly(|| left.open(&left.ledger[..length]));
+            assert_eq!(found, Finding::Refused, "cut to {length} bytes of {}, {end}", left.ledger.len());
+            count += 1;
+        }
+        println!("file cut, {end}, at {count} places: all refused");
+    }
+}
+
+/// The control: without the mark, an emptied file is a new ledger.
+#[test]
+fn an_emptied_file_without_its_mark_is_a_new_ledger() {
+    let left = Left { mark: Vec::new(), ..left(true) };
+    assert_eq!(left.open(&[]), Finding::Wrong);
+}
