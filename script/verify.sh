@@ -3,7 +3,7 @@
 #
 #   ./script/verify.sh [CHECK [options of that check]]
 #
-# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, mutation, reproducible
+# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, crash, mutation, reproducible
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -86,6 +86,19 @@ durable() {
   rm "$log"
 }
 
+crash() {
+  local log
+  log=$(mktemp)
+  say "crash: the embedded ledger killed, cut off from power, damaged, and on disks that fail"
+  if ! FARTHING_KILLS=${1:-2000} FARTHING_CUTS=${2:-48} FARTHING_FLIPS=${3:-5000} cargo test --package farthing --test it \
+    --locked -- --nocapture --test-threads=1 embedded:: >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+  grep -oE '(SIGKILL|power cuts|failing calls|full disks|one bit flipped|every bit|file cut)[,: ].*|^test result.*' "$log"
+  rm "$log"
+}
+
 mutation() {
   say "mutation: every mistake of one token is noticed by a test"
   node script/mutate.mjs "$@"
@@ -96,7 +109,7 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither coverage proofs controls interleavings durable mutation reproducible)
+checks=(trees bytecode slither coverage proofs controls interleavings durable crash mutation reproducible)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done
