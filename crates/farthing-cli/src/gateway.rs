@@ -32,6 +32,10 @@ pub(crate) enum AdminRequest {
         #[serde(default)]
         amount: Option<Amount>,
     },
+    Statement {
+        #[serde(default)]
+        from_block: Option<u64>,
+    },
     Verify,
     Export {
         file: PathBuf,

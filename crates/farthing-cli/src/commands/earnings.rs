@@ -13,9 +13,9 @@ use farthing::payee::earnings::{
 
 /// Show what was sold, what it came to and what is still to be redeemed
 ///
-/// Asks the gateway if one runs on the ledger, else reads the ledger; the chain is not asked. Redeemed is what the chain
-/// has finally paid, so a redemption of a moment ago is not in it yet; credited is what was given back with farthing
-/// refund. Outstanding is always as of now.
+/// Asks the gateway if one runs on the ledger, else reads the ledger; the chain is not asked. Redeemed is what the
+/// chain has finally paid, so a redemption of a moment ago is not in it yet; credited is what was given back with
+/// farthing refund. Outstanding is always as of now.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

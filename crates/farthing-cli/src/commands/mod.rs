@@ -17,6 +17,7 @@ mod request_close;
 mod reserve;
 mod serve;
 mod split;
+mod statement;
 mod store;
 mod tip;
 mod wallet;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Earnings(earnings::Earned),
     Redeem(redeem::Redeem),
+    Statement(statement::State),
     Close(close::Close),
     Refund(refund::GiveBack),
     #[command(subcommand)]
@@ -80,6 +82,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Close(command) => close::run(context, &command).await,
         Command::Refund(command) => refund::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
+        Command::Statement(command) => statement::run(context, &command).await,
         Command::Split(command) => split::run(context, &command).await,
         Command::Operator(command) => operator::run(context, &command).await,
         Command::Demo(command) => crate::demo::run(context.output, &command).await,

@@ -39,8 +39,8 @@ pub(crate) struct Verify {
 
 /// Write a ledger to one file of JSON lines, also while a gateway runs on it
 ///
-/// The file is for its owner only and whole when it has its name; nothing is overwritten. It has every voucher, so it is
-/// worth what is not redeemed yet. The secret that challenges are made with is not in it.
+/// The file is for its owner only and whole when it has its name; nothing is overwritten. It has every voucher, so it
+/// is worth what is not redeemed yet. The secret that challenges are made with is not in it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -57,9 +57,9 @@ pub(crate) struct Export {
 
 /// Begin a ledger with what an exported file holds
 ///
-/// The file is checked first: one that was cut or changed is refused. The ledger is verified before it has its name, so a
-/// failed import leaves none. Two gateways that go on from the same file would take the same voucher twice: stop the one
-/// that it comes from before it is exported.
+/// The file is checked first: one that was cut or changed is refused. The ledger is verified before it has its name, so
+/// a failed import leaves none. Two gateways that go on from the same file would take the same voucher twice: stop the
+/// one that it comes from before it is exported.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -197,7 +197,7 @@ impl DataFolder {
         if mark.exists() {
             let message = format!("there was a ledger here, and only {} is left of it", mark.display());
             return Err(Failure::new(Code::Store, message).hint(
-                "what that ledger took after the export is not in the file; if you mean to go on without, delete the mark",
+                "what it took after the export is not in the file; if you mean to go on without that, delete the mark",
             ));
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! A creator's books as commands show them, with a gateway on the ledger and without one.
 
 use crate::world::{Person, World, amount};
-use farthing::core::Amount;
-use farthing::payee::store::Record;
+use farthing::core::{Amount, ChannelId};
+use farthing::payee::store::{Entry, Record};
 use farthing::payee::transfer::Title;
 use farthing::payee::{EmbeddedStore, PayeeStore};
 use serde_json::{Value, json};
@@ -251,4 +251,70 @@ async fn a_ledger_is_verified_copied_and_moved() {
     assert!(problem.contains("its books say 1500000 spent, and its entries come to 1000001"), "{problem}");
     let ran = creator.run(&["store", "verify", "--data", &wrong]);
     assert!(ran.code == 11 && ran.stdout.contains("1000001"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_reconciles_the_ledger_with_the_chain() {
+    let world = World::with_escrow(None).await;
+    let (listener, creator) = (world.person("listener").await, world.person("creator").await);
+    let folder = world.creators_folder("records", CREDIT);
+    let (folder, data) = (folder_name(&folder), folder.join(".farthing"));
+    listener.json(&["deposit", "5"]);
+    let shop = creator.serve(Path::new(folder), &[]);
+    for song in ["nocturne", "minuet"] {
+        buy(&listener, &shop.url, song, &world);
+    }
+    let figures = |statement: &Value| {
+        ["charged", "due", "redeemed", "paid", "pending"].map(|name| amount(&statement["total"][name]))
+    };
+    assert_eq!(amount(&creator.json(&["redeem", folder])["paid"]), 1_000_000);
+    let statement = creator.json(&["statement", folder]);
+    assert_eq!((figures(&statement), &statement["differences"]), ([1_000_000, 1_000_000, 0, 0, 1_000_000], &json!([])));
+    world.local.mine(&world.chain, 3).await.expect("mines");
+    let statement = creator.json(&["statement", folder]);
+    assert_eq!(
+        (figures(&statement), &statement["differences"]),
+        ([1_000_000, 1_000_000, 1_000_000, 1_000_000, 0], &json!([]))
+    );
+    buy(&listener, &shop.url, "nocturne", &world);
+    assert_eq!(shop.stop(), 0);
+
+    // Without a gateway nobody watches: the statement finds what was paid, and notes it once.
+    assert_eq!(amount(&creator.json(&["redeem", folder])["paid"]), 500_000);
+    world.local.mine(&world.chain, 3).await.expect("mines");
+    assert_eq!(amount(&creator.json(&["earnings", folder])["redeemed"]), 1_000_000);
+    assert_eq!(amount(&creator.json(&["statement", folder])["noted"]), 500_000);
+    assert_eq!(amount(&creator.json(&["statement", folder])["noted"]), 0);
+    assert_eq!(amount(&creator.json(&["earnings", folder])["redeemed"]), 1_500_000);
+    let text = creator.run(&["statement", folder]);
+    assert!(text.text().contains("\npaid      $1.50\npending   $0.00\n"), "{text:?}");
+    assert!(text.text().lines().all(|line| line.chars().count() <= 80), "{}", text.stdout);
+    let csv = creator.run(&["statement", folder, "--csv"]);
+    assert!(csv.code == 0 && csv.stdout.contains(",1.5,1500000,0,0,0,0\r\n"), "{csv:?}");
+    let id = statement["channels"][0]["channelId"].as_str().expect("an id");
+    assert!(csv.stdout.contains(id), "{csv:?}");
+    creator.run(&["--json", "statement", folder, "--rpc-url", "http://127.0.0.1:1"]).failed(4);
+    creator.run(&["--json", "statement", folder, "--csv"]).failed(2);
+
+    // A ledger that claims a cent more than was paid.
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(data.join("gateway.json")).expect("reads")).expect("JSON");
+    let identity = serde_json::from_value(record["identity"].clone()).expect("an identity");
+    let store = EmbeddedStore::open(&data.join("ledger.redb"), &identity).expect("opens");
+    let channel_id = ChannelId(id.parse().expect("an id"));
+    let claim = Entry::Redeemed { channel_id, redeemed: Amount::new(1_510_000), block: 1, at: farthing::clock::now() };
+    store.accept_batch(&[claim]).await.expect("writes");
+    drop(store);
+    let ran = creator.run(&["--json", "statement", folder]);
+    assert!(ran.failed(11).starts_with("ledger and chain differ in 1 place: channel 0x"), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((amount(&report["total"]["missing"]), amount(&report["total"]["paid"])), (10_000, 1_500_000));
+    let difference = report["differences"][0].as_str().expect("a difference");
+    assert!(difference.contains("1510000 as redeemed, and the chain has finally paid 1500000"), "{difference}");
+    let ran = creator.run(&["statement", folder]);
+    assert!(
+        ran.code == 11 && ran.stdout.contains(difference) && ran.stderr.contains("farthing store verify"),
+        "{ran:?}"
+    );
+    assert!(creator.run(&["statement", folder, "--csv"]).stdout.contains(",0.01,10000\r\n"));
 }

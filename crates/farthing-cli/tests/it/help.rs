@@ -3,7 +3,7 @@
 use crate::world::{farthing, run};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: [&[&str]; 34] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -27,6 +27,7 @@ const COMMANDS: [&[&str]; 33] = [
     &["redeem"],
     &["close"],
     &["refund"],
+    &["statement"],
     &["store", "verify"],
     &["store", "export"],
     &["store", "import"],

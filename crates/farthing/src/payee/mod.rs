@@ -8,12 +8,14 @@ pub mod audit;
 mod contacts;
 pub mod earnings;
 pub mod embedded;
+mod payments;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod posting;
 pub mod redeemer;
 pub mod refund;
 pub mod relay;
+pub mod statement;
 pub mod store;
 mod sync;
 pub mod transfer;

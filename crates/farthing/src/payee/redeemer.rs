@@ -154,6 +154,12 @@ impl Redeemer {
         Self { payee, escrow, turns: Arc::default() }
     }
 
+    /// The escrow that it sends to.
+    #[must_use]
+    pub const fn escrow(&self) -> &Escrow {
+        &self.escrow
+    }
+
     /// The voucher to redeem of each channel and what it would pay now. A channel that is damaged, or that the chain
     /// fails at, is skipped.
     ///

@@ -1,5 +1,5 @@
-//! A ledger as one file of JSON lines, to keep or to move to another store: a title, the records, and an end that counts
-//! and hashes them, so that a file that was cut or changed on its way is noticed before anything of it is taken.
+//! A ledger as one file of JSON lines, to keep or to move to another store: a title, the records, and an end that
+//! counts and hashes them, so that a file that was cut or changed on its way is noticed before anything of it is taken.
 //!
 //! The challenge secret stays behind: whoever has the file can't issue challenges, and a moved ledger draws a new one.
 
@@ -116,7 +116,8 @@ pub enum TransferError {
 ///
 /// # Errors
 ///
-/// If the ledger can't be read or the file can't be written. What was written then has no end, and is not taken for whole.
+/// If the ledger can't be read or the file can't be written. What was written then has no end, and is not taken for
+/// whole.
 pub async fn export(
     store: &dyn PayeeStore,
     title: &Title,
@@ -174,8 +175,8 @@ pub fn check(file: impl Read) -> Result<(Title, Counts), TransferError> {
     }
 }
 
-/// Reads a file that was [checked](check) into an empty ledger, and verifies the ledger. If this fails, or the audit finds
-/// problems, the ledger is not to be used: it may have a part of the records.
+/// Reads a file that was [checked](check) into an empty ledger, and verifies the ledger. If this fails, or the audit
+/// finds problems, the ledger is not to be used: it may have a part of the records.
 ///
 /// # Errors
 ///

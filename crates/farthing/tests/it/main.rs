@@ -16,4 +16,5 @@ mod refunding;
 mod relaying;
 mod signing;
 mod splitting;
+mod stating;
 mod stores;

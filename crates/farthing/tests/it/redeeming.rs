@@ -74,7 +74,10 @@ fn not_mined<T: fmt::Debug>(result: Result<T, RedeemError>) {
 }
 
 /// A node between us and anvil that answers some requests itself.
-async fn node_in_between(fixture: &Fixture, answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static) -> Url {
+pub(crate) async fn node_in_between(
+    fixture: &Fixture,
+    answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
+) -> Url {
     type Answer = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
     async fn handle(State((url, answer)): State<(Url, Answer)>, Json(request): Json<Value>) -> Json<Value> {
         if let Some(Value::Object(mut answer)) = answer(&request) {

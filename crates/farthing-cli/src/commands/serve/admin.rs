@@ -1,6 +1,7 @@
 //! What a running gateway does for the creator's other commands.
 
 use super::super::refund::refund_failure;
+use super::super::statement::StatementReport;
 use super::super::store::{export_to, verify_report};
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminAnswer, AdminRequest, earnings_report, redeem_report};
@@ -54,6 +55,10 @@ impl Admin {
             AdminRequest::Refund { channel_id, cumulative_amount, amount } => {
                 let refunded = self.payee.refund((channel_id, cumulative_amount), amount).await;
                 to_json(&refunded.map_err(|error| refund_failure(error, token))?)
+            }
+            AdminRequest::Statement { from_block } => {
+                let statement = self.payee.statement(self.redeemer.escrow(), from_block).await?;
+                to_json(&StatementReport::new(&self.record, statement))
             }
             AdminRequest::Verify => {
                 let (store, record) = (Arc::clone(self.payee.store()), self.record.clone());
