@@ -116,7 +116,8 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// The answer, if the voucher is refused or the charge could not be stored. Nothing has changed then.
+    /// The answer, if the voucher is refused or the charge could not be stored; see
+    /// [`AcceptError`](farthing::payee::AcceptError).
     ///
     /// # Cancel safety
     ///

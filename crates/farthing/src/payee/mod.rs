@@ -107,20 +107,22 @@ pub enum PayeeError {
     NoRuntime(#[from] tokio::runtime::TryCurrentError),
 }
 
-/// Thrown when a voucher was not accepted. Nothing has changed then.
+/// Thrown when a voucher was not accepted. Nothing may be served then, and but for [`AcceptError::Store`] and
+/// [`AcceptError::Receipt`] nothing has changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
     /// The credential is refused; the problem says why.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
-    /// The ledger could not be read or written, so nothing is served.
+    /// The ledger could not be read or written. Nobody knows whether the charge is there: a sync may fail after its bytes
+    /// have reached the disk. The same credential, when it comes again, finds out, and is charged once at most.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The chain did not answer at the first contact with a channel.
     #[error(transparent)]
     Chain(#[from] EscrowError),
-    /// The receipt could not be signed.
+    /// The receipt could not be signed. The charge is made, and the same credential is answered without another.
     #[error("the receipt can't be signed: {0}")]
     Receipt(String),
 }
@@ -135,8 +137,12 @@ impl AcceptError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Problem(problem) => problem.as_ref().clone(),
+            Self::Store(StoreError::Busy { .. }) => {
+                Problem::new(ProblemType::Unavailable, "too many payments at once; nothing was charged, try again")
+            }
             Self::Store(_) | Self::Receipt(_) => {
-                Problem::new(ProblemType::Unavailable, "the payment could not be stored; nothing was charged")
+                let detail = "the payment could not be taken; send the same voucher again, it is charged once at most";
+                Problem::new(ProblemType::Unavailable, detail)
             }
             Self::Chain(_) => Problem::new(ProblemType::Unavailable, "the chain does not answer; nothing was charged"),
         }
@@ -279,7 +285,7 @@ impl Payee {
     ///
     /// # Errors
     ///
-    /// If the credential is refused or the charge can't be stored; then nothing has changed.
+    /// If the credential is refused, or the charge can't be stored; see [`AcceptError`].
     ///
     /// # Cancel safety
     ///
