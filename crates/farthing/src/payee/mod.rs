@@ -115,8 +115,8 @@ pub enum AcceptError {
     /// The credential is refused; the problem says why.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
-    /// The ledger could not be read or written. Nobody knows whether the charge is there: a sync may fail after its bytes
-    /// have reached the disk. The same credential, when it comes again, finds out, and is charged once at most.
+    /// The ledger could not be read or written. Nobody knows whether the charge is there: a sync may fail after its
+    /// bytes have reached the disk. The same credential, when it comes again, finds out, and is charged once at most.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The chain did not answer at the first contact with a channel.
