@@ -115,6 +115,11 @@ impl Fixture {
     /// The same, with another source of what the chain holds.
     pub async fn start_payee_with(&self, folder: &Path, source: Arc<dyn FundsSource>) -> Payee {
         let store = EmbeddedStore::open(&folder.join("ledger.redb"), &self.identity()).expect("opens");
+        self.start_payee_over(Arc::new(store), source).await
+    }
+
+    /// The same, over a ledger that others may use as well.
+    pub async fn start_payee_over(&self, store: Arc<dyn PayeeStore>, source: Arc<dyn FundsSource>) -> Payee {
         let secret = store.challenge_secret().await.expect("reads");
         let two_dollars = Amount::new(2_000_000);
         let options = PayeeOptions {
@@ -130,7 +135,7 @@ impl Fixture {
             stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
             delegation: None,
         };
-        Payee::start(options, secret, Self::payee(), Arc::new(store), source).expect("starts")
+        Payee::start(options, secret, Self::payee(), store, source).expect("starts")
     }
 
     /// A voucher of a channel, signed by a key, which need not be the right one.

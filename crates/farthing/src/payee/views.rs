@@ -145,6 +145,15 @@ impl ChainViews {
         inner.accounts.iter().map(|(id, view)| (*id, view.channels.keys().copied().collect())).collect()
     }
 
+    /// The channels whose close is requested at the head, each with its view.
+    #[must_use]
+    pub fn closing(&self) -> Vec<(ChannelId, ChannelView)> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let channels = inner.accounts.values().flat_map(|account| &account.channels);
+        let closing = channels.filter(|(_, (_, view))| view.head.close_at.is_some());
+        closing.map(|(channel_id, (_, view))| (*channel_id, *view)).collect()
+    }
+
     /// The chain was reached just now.
     pub fn note_seen(&self, now: Timestamp) {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).seen_at = now;

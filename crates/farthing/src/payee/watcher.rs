@@ -181,9 +181,42 @@ impl Watcher {
                     touched.insert(account);
                 }
             }
+            for log in &logs {
+                touched.extend(self.meet(&channels, log).await?);
+            }
             first = last + 1;
         }
         Ok(touched)
+    }
+
+    /// Takes into view what an event does to a channel that another gateway on the same ledger has sold to: that one may be
+    /// gone. Returns the accounts. Other payees' events cost no look at the ledger.
+    async fn meet(&self, known: &HashMap<ChannelId, AccountId>, log: &Log) -> Result<HashSet<AccountId>, WatchError> {
+        let payee = self.payee.address();
+        let named = match named_by_payee(log) {
+            Some((named_payee, Named::Channel(channel_id))) if named_payee == payee => {
+                let is_known = known.contains_key(&channel_id);
+                let books = if is_known { None } else { self.payee.store().books(channel_id).await? };
+                books.into_iter().map(|books| (channel_id, books)).collect()
+            }
+            Some((named_payee, Named::Accounts(accounts))) if named_payee == payee => {
+                let mut all = Vec::new();
+                for account in accounts {
+                    all.extend(self.payee.store().books_of(account).await?);
+                }
+                all
+            }
+            _ => Vec::new(),
+        };
+        let mut met = HashSet::new();
+        for (channel_id, books) in named {
+            if !known.contains_key(&channel_id) {
+                let reading = self.payee.source().funds_of(&books.channel).await?;
+                self.payee.views().enter(&books.channel, &reading);
+                met.insert(books.channel.account().id());
+            }
+        }
+        Ok(met)
     }
 
     /// Reads an account and its channels anew, and writes down what was finally redeemed.
@@ -201,6 +234,26 @@ impl Watcher {
         }
         Ok(())
     }
+}
+
+/// What an event that names a payee says it is about.
+enum Named {
+    Channel(ChannelId),
+    Accounts(Vec<AccountId>),
+}
+
+/// The payee of an event that changes what is owed to it, and what it is about.
+fn named_by_payee(log: &Log) -> Option<(Address, Named)> {
+    if let Ok(event) = abi::BatchRedeemed::decode_log(&log.inner) {
+        let accounts = batch_accounts(event.token, &event.entries).into_iter().map(AccountId).collect();
+        return Some((event.payee, Named::Accounts(accounts)));
+    }
+    let redeemed = abi::Redeemed::decode_log(&log.inner).map(|event| (event.payee, event.channelId));
+    let from_account = || abi::RedeemedFromAccount::decode_log(&log.inner).map(|event| (event.payee, event.channelId));
+    let requested = || abi::CloseRequested::decode_log(&log.inner).map(|event| (event.payee, event.channelId));
+    let closed = || abi::Closed::decode_log(&log.inner).map(|event| (event.payee, event.channelId));
+    let found = redeemed.or_else(|_| from_account()).or_else(|_| requested()).or_else(|_| closed());
+    found.ok().map(|(payee, channel_id)| (payee, Named::Channel(ChannelId(channel_id))))
 }
 
 /// The account and channel ids that an event names: in its topics, or, of a batch and a reservation, in its data.

@@ -11,6 +11,7 @@ use farthing::payee::earnings::{Period, earnings};
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
 use farthing::payee::{AcceptError, EmbeddedStore, LedgerIdentity, Payee, Quote, Redeemer, Sale, StoreError, Watcher};
 use farthing_testkit::Fixture;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const REALM: &str = "localhost";
@@ -479,4 +480,36 @@ async fn a_node_that_stands_still_gets_no_credit() {
     watcher.step().await.unwrap();
     let problem = buy(&fixture, &payee, &fixture.channel(0), "/1", DIME).await.unwrap_err().problem();
     assert_eq!(problem.problem_type(), Some(ProblemType::Unavailable));
+}
+
+/// Gateways share a ledger, and one that is gone leaves its payers to the others: what the chain does to a channel that
+/// another gateway has sold to is seen by all.
+#[tokio::test]
+async fn a_gateway_watches_what_another_has_sold() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let escrow = fixture.escrow(Fixture::payee()).await;
+    let source = Arc::new(escrow.clone());
+    let other = fixture.start_payee_over(Arc::clone(payee.store()), source).await;
+    let mut watcher = Watcher::new(other.clone(), escrow.clone());
+    watcher.step().await.unwrap();
+
+    // Sold by the first one, which is not heard of again.
+    let (leaving, redeemed) = (fixture.channel(1), fixture.channel(2));
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.open(&leaving, Amount::new(DIME)).await.unwrap();
+    buy(&fixture, &payee, &leaving, "/song", DIME).await.unwrap();
+    buy(&fixture, &payee, &redeemed, "/song", DIME).await.unwrap();
+    watcher.step().await.unwrap();
+    assert!(other.views().account_of(&leaving).is_none());
+
+    payer.request_close(&leaving).await.unwrap();
+    watcher.step().await.unwrap();
+    let view = other.views().account_of(&leaving).unwrap();
+    assert!(view.channel(leaving.id(&fixture.deployment)).unwrap().head.close_at.is_some());
+
+    let done = Redeemer::new(other.clone(), escrow).redeem().await.unwrap().done;
+    assert_eq!(done[0].vouchers, 2);
+    fixture.finalize().await;
+    watcher.step().await.unwrap();
+    assert_eq!(earnings(other.store().as_ref(), Period::default()).await.unwrap().redeemed, Amount::new(2 * DIME));
 }

@@ -64,10 +64,9 @@ pub(super) async fn watch(payee: Payee, escrow: Escrow, redeemer: Redeemer, inte
 /// owe and when the close can be finalized.
 async fn leaving(payee: &Payee) -> Result<HashMap<ChannelId, (Amount, u64)>, StoreError> {
     let mut leaving = HashMap::new();
-    for (channel_id, books) in payee.store().all_books().await? {
-        let Some(account) = payee.views().account_of(&books.channel) else { continue };
-        let Some(view) = account.channel(channel_id) else { continue };
+    for (channel_id, view) in payee.views().closing() {
         let Some(close_at) = view.head.close_at else { continue };
+        let Some(books) = payee.store().books(channel_id).await? else { continue };
         let due = books.due().saturating_sub(view.head.redeemed.max(books.redeemed));
         // Without a reservation nothing is about to leave, and what the account lacks no redemption finds.
         if !due.is_zero() && !view.head.reserved.is_zero() {
