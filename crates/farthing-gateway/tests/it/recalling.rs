@@ -14,18 +14,18 @@ const OTHER: &str = "/songs/minuet";
 
 fn recall(key: &PrivateKeySigner, payee: Address, challenge: &Challenge, item: &str) -> Credential<RecallPayload> {
     let digest = RecallPayload::digest(payee, &challenge.id, item, &Domain::new(deployment()));
-    let signature = key.sign_hash_sync(&digest).unwrap().as_bytes();
+    let signature = key.sign_hash_sync(&digest).expect("well formed").as_bytes();
     let payload = RecallPayload {
         action: RecallPayload::ACTION.to_owned(),
         authorized_signer: key.address(),
-        signature: VoucherSignature::from_bytes(&signature).unwrap(),
+        signature: VoucherSignature::from_bytes(&signature).expect("well formed"),
     };
     Credential { challenge: challenge.clone(), source: None, payload }
 }
 
 fn asking(method: Method, path: &str, credential: &Credential<RecallPayload>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("host", HOST);
-    request.header(AUTHORIZATION, credential.to_header().unwrap()).body(Body::empty()).unwrap()
+    request.header(AUTHORIZATION, credential.to_header().expect("well formed")).body(Body::empty()).unwrap()
 }
 
 /// A shop where somebody has bought the song.
