@@ -25,7 +25,10 @@ fn recall(key: &PrivateKeySigner, payee: Address, challenge: &Challenge, item: &
 
 fn asking(method: Method, path: &str, credential: &Credential<RecallPayload>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("host", HOST);
-    request.header(AUTHORIZATION, credential.to_header().expect("well formed")).body(Body::empty()).expect("well formed")
+    request
+        .header(AUTHORIZATION, credential.to_header().expect("well formed"))
+        .body(Body::empty())
+        .expect("well formed")
 }
 
 /// A shop where somebody has bought the song.
