@@ -142,3 +142,19 @@ impl From<AdminError> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_socket_itself_says_is_told_from_what_the_gateway_says() {
+        let read = |value: Value| serde_json::from_value::<AdminAnswer<u64>>(value).expect("an answer");
+        assert!(matches!(read(json!({ "ok": 5 })), AdminAnswer::Ok(5)));
+        let error = json!({ "error": { "code": 11, "message": "in use", "hint": null } });
+        assert!(matches!(read(error), AdminAnswer::Error { code: 11, hint: None, .. }));
+        let failed = read(json!({ "error": "99 bytes are more than the 9 that may be sent" }));
+        assert!(matches!(failed, AdminAnswer::Failed { error } if error.starts_with("99 bytes")));
+    }
+}

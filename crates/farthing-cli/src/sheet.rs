@@ -8,8 +8,36 @@ use farthing::core::{Address, Amount, B256, Token};
 /// Rows under a header.
 #[derive(Debug)]
 pub(crate) struct Sheet {
-    header: Vec<&'static str>,
+    header: Vec<Column>,
     rows: Vec<Vec<Cell>>,
+}
+
+/// What stands under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// Words, times and ids.
+    Words(&'static str),
+    /// Counts.
+    Counts(&'static str),
+    /// Amounts.
+    Money(&'static str),
+}
+
+impl Column {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Words(name) | Self::Counts(name) | Self::Money(name) => name,
+        }
+    }
+
+    /// The names that it has in CSV: an amount is two columns.
+    fn names(self) -> Vec<String> {
+        let name = self.name().to_owned();
+        match self {
+            Self::Money(_) => vec![name.clone(), format!("{name}_base")],
+            Self::Words(_) | Self::Counts(_) => vec![name],
+        }
+    }
 }
 
 /// What stands in a row.
@@ -28,7 +56,7 @@ pub(crate) enum Cell {
 }
 
 impl Sheet {
-    pub(crate) fn new(header: &[&'static str], rows: impl IntoIterator<Item = Vec<Cell>>) -> Self {
+    pub(crate) fn new(header: &[Column], rows: impl IntoIterator<Item = Vec<Cell>>) -> Self {
         Self { header: header.to_vec(), rows: rows.into_iter().collect() }
     }
 
@@ -38,33 +66,23 @@ impl Sheet {
 
     /// For 80 columns, with the ends of ids.
     pub(crate) fn text(&self, token: &Token) -> String {
-        let figures: Vec<usize> = (0..self.header.len()).filter(|column| self.is_figure(*column)).collect();
-        let mut shown = table(&self.header, &figures);
+        let is_figure = |column: &Column| !matches!(column, Column::Words(_));
+        let figures = self.header.iter().enumerate().filter(|(_, column)| is_figure(column));
+        let figures: Vec<usize> = figures.map(|(index, _)| index).collect();
+        let names: Vec<&str> = self.header.iter().map(|column| column.name()).collect();
+        let mut shown = table(&names, &figures);
         for row in &self.rows {
             shown.add_row(row.iter().map(|cell| cell.text(token)));
         }
         render(&shown)
     }
 
-    fn is_figure(&self, column: usize) -> bool {
-        let first = self.rows.first().and_then(|row| row.get(column));
-        matches!(first, Some(Cell::Count(_) | Cell::Money(_)))
-    }
-
     /// As RFC 4180 says. An amount is two columns: in units of the token, and in base units.
     pub(crate) fn csv(&self, token: &Token) -> Result<Vec<u8>, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Unexpected, error);
         let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        let mut header = Vec::new();
-        for (column, name) in self.header.iter().enumerate() {
-            let name = name.replace(' ', "_");
-            let is_money = self.rows.iter().any(|row| matches!(row.get(column), Some(Cell::Money(_))));
-            header.push(name.clone());
-            if is_money {
-                header.push(format!("{name}_base"));
-            }
-        }
-        writer.write_record(&header).map_err(|error| failed(&error))?;
+        let header = self.header.iter().flat_map(|column| column.names());
+        writer.write_record(header).map_err(|error| failed(&error))?;
         for row in &self.rows {
             let fields = row.iter().flat_map(|cell| cell.fields(token));
             writer.write_record(fields).map_err(|error| failed(&error))?;
@@ -127,7 +145,8 @@ mod tests {
 
     fn sheet(items: &[&str]) -> Sheet {
         let row = |item: &&str| vec![Cell::Text((*item).to_owned()), Cell::Count(1), Cell::Money(Amount::new(500_000))];
-        Sheet::new(&["item", "sold", "earned"], items.iter().map(row))
+        let header = [Column::Words("item"), Column::Counts("sold"), Column::Money("earned")];
+        Sheet::new(&header, items.iter().map(row))
     }
 
     fn csv(items: &[&str]) -> String {
@@ -136,6 +155,7 @@ mod tests {
 
     #[test]
     fn an_amount_is_written_in_units_and_in_base_units() {
+        assert_eq!(csv(&[]), "item,sold,earned,earned_base\r\n", "the same columns without rows");
         assert_eq!(csv(&["/song"]), "item,sold,earned,earned_base\r\n/song,1,0.5,500000\r\n");
         assert_eq!(csv(&["/a,b", "/\"c\""]).lines().nth(1), Some("\"/a,b\",1,0.5,500000"));
     }

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminRequest, EarningsReport, earnings_report};
 use crate::ledger::LedgerPlace;
+use crate::sheet::Column::{Counts, Money, Words};
 use crate::sheet::{Cell, Sheet};
 use clap::{Args, ValueEnum};
 use farthing::core::Timestamp;
@@ -139,7 +140,7 @@ fn by_item(rows: &[ItemEarnings]) -> Sheet {
         let item = Cell::Text(row.item.clone());
         vec![item, Cell::Count(row.sold), Cell::Money(row.earned), Cell::Money(row.credited)]
     };
-    Sheet::new(&["item", "sold", "earned", "credited"], rows.iter().map(cells))
+    Sheet::new(&[Words("item"), Counts("sold"), Money("earned"), Money("credited")], rows.iter().map(cells))
 }
 
 fn by_day(rows: &[DayEarnings]) -> Sheet {
@@ -147,7 +148,10 @@ fn by_day(rows: &[DayEarnings]) -> Sheet {
         let [earned, credited, redeemed] = [row.earned, row.credited, row.redeemed].map(Cell::Money);
         vec![Cell::Text(row.day.clone()), Cell::Count(row.sold), earned, credited, redeemed]
     };
-    Sheet::new(&["day", "sold", "earned", "credited", "redeemed"], rows.iter().map(cells))
+    Sheet::new(
+        &[Words("day"), Counts("sold"), Money("earned"), Money("credited"), Money("redeemed")],
+        rows.iter().map(cells),
+    )
 }
 
 fn by_channel(rows: &[ChannelEarnings]) -> Sheet {
@@ -156,7 +160,15 @@ fn by_channel(rows: &[ChannelEarnings]) -> Sheet {
         let (id, payer) = (Cell::Id(row.channel_id.0), Cell::Address(row.payer));
         vec![id, payer, Cell::Count(row.sold), spent, credited, redeemed, Cell::Money(row.outstanding)]
     };
-    let header = ["channel", "payer", "sold", "spent", "credited", "redeemed", "outstanding"];
+    let header = [
+        Words("channel"),
+        Words("payer"),
+        Counts("sold"),
+        Money("spent"),
+        Money("credited"),
+        Money("redeemed"),
+        Money("outstanding"),
+    ];
     Sheet::new(&header, rows.iter().map(cells))
 }
 
@@ -166,7 +178,15 @@ fn by_payer(rows: &[PayerEarnings]) -> Sheet {
         let (payer, channels) = (Cell::Address(row.payer), Cell::Count(row.channels));
         vec![payer, channels, Cell::Count(row.sold), earned, credited, redeemed, Cell::Money(row.outstanding)]
     };
-    let header = ["payer", "channels", "sold", "earned", "credited", "redeemed", "outstanding"];
+    let header = [
+        Words("payer"),
+        Counts("channels"),
+        Counts("sold"),
+        Money("earned"),
+        Money("credited"),
+        Money("redeemed"),
+        Money("outstanding"),
+    ];
     Sheet::new(&header, rows.iter().map(cells))
 }
 
@@ -176,5 +196,8 @@ fn by_charge(rows: &[ChargeEarnings]) -> Sheet {
         let [voucher, price, credited] = [row.cumulative_amount, row.price, row.credited].map(Cell::Money);
         vec![when, Cell::Id(row.channel_id.0), voucher, Cell::Text(row.item.clone()), price, credited]
     };
-    Sheet::new(&["when", "channel", "voucher", "item", "price", "credited"], rows.iter().map(cells))
+    Sheet::new(
+        &[Words("when"), Words("channel"), Money("voucher"), Words("item"), Money("price"), Money("credited")],
+        rows.iter().map(cells),
+    )
 }

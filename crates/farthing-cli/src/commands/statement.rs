@@ -5,6 +5,7 @@ use crate::failure::{Code, Failure};
 use crate::gateway::AdminRequest;
 use crate::ledger::{LedgerPlace, LedgerRecord};
 use crate::progress::waiting;
+use crate::sheet::Column::{Money, Words};
 use crate::sheet::{Cell, Sheet};
 use clap::Args;
 use farthing::chain::Chain;
@@ -122,7 +123,16 @@ fn text(report: &StatementReport) -> String {
 }
 
 fn by_channel(statement: &Statement) -> Sheet {
-    let header = ["channel", "charged", "credited", "due", "redeemed", "paid", "pending", "difference"];
+    let header = [
+        Words("channel"),
+        Money("charged"),
+        Money("credited"),
+        Money("due"),
+        Money("redeemed"),
+        Money("paid"),
+        Money("pending"),
+        Money("difference"),
+    ];
     let rows = statement.channels.iter().map(|row| {
         let Figures { charged, credited, due, redeemed, paid, pending, missing, unaccounted } = row.figures;
         let mut cells = vec![Cell::Id(row.channel_id.0)];

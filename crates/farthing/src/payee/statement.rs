@@ -182,7 +182,7 @@ pub async fn statement(
     let chain = escrow.chain();
     let head = chain.block(BlockNumberOrTag::Latest).await?.map_or(0, |block| block.number);
     let final_block = chain.block(BlockNumberOrTag::Finalized).await?.map_or(0, |block| block.number.min(head));
-    let (beginning, first) = begin(escrow, &ledger, from_block, head).await?;
+    let (beginning, first) = begin(escrow, store, from_block, head).await?;
     let blocks = Blocks { first, last: head };
     let payments = payments::payments(escrow, identity, blocks).await?;
     let unknown: Vec<Payment> = payments.iter().copied().filter(|payment| !ledger.knows(payment)).collect();
@@ -260,14 +260,12 @@ struct Ledger {
     books: BTreeMap<ChannelId, ChannelBooks>,
     accounts: HashSet<B256>,
     transactions: HashSet<B256>,
-    first_charge: Option<Timestamp>,
 }
 
 impl Ledger {
     async fn read(store: &dyn PayeeStore) -> Result<Self, StoreError> {
-        let (books, first_charge) = (BTreeMap::new(), None);
-        let mut ledger = Self { books, accounts: HashSet::new(), transactions: HashSet::new(), first_charge };
-        let kinds = [RecordKind::Channel, RecordKind::Redemption, RecordKind::Charge];
+        let mut ledger = Self { books: BTreeMap::new(), accounts: HashSet::new(), transactions: HashSet::new() };
+        let kinds = [RecordKind::Channel, RecordKind::Redemption];
         store
             .visit(&kinds, &mut |record| {
                 match record {
@@ -277,10 +275,6 @@ impl Ledger {
                     }
                     Record::Redemption { redemption } => {
                         ledger.transactions.insert(redemption.hash);
-                    }
-                    Record::Charge { charge, .. } => {
-                        let earliest = ledger.first_charge.map_or(charge.at, |first| first.min(charge.at));
-                        ledger.first_charge = Some(earliest);
                     }
                     _ => {}
                 }
@@ -303,10 +297,10 @@ impl Ledger {
 
 async fn begin(
     escrow: &Escrow,
-    ledger: &Ledger,
+    store: &dyn PayeeStore,
     named: Option<u64>,
     head: u64,
-) -> Result<(Beginning, u64), EscrowError> {
+) -> Result<(Beginning, u64), StatementError> {
     if let Some(named) = named {
         return Ok((Beginning::Named, named));
     }
@@ -314,10 +308,23 @@ async fn begin(
         return Ok((Beginning::Escrow, first));
     }
     // Nodes that keep no old state keep all blocks.
-    let Some(first_charge) = ledger.first_charge else { return Ok((Beginning::Ledger, head)) };
+    let Some(first_charge) = first_charge(store).await? else { return Ok((Beginning::Ledger, head)) };
     let before = first_charge.unix_seconds().saturating_sub(BEFORE_THE_LEDGER_SECONDS);
     let before = Timestamp::from_unix_seconds(before);
     Ok((Beginning::Ledger, payments::block_before(escrow.chain(), before, head).await?))
+}
+
+async fn first_charge(store: &dyn PayeeStore) -> Result<Option<Timestamp>, StoreError> {
+    let mut first: Option<Timestamp> = None;
+    store
+        .visit(&[RecordKind::Charge], &mut |record| {
+            if let Record::Charge { charge, .. } = record {
+                first = Some(first.map_or(charge.at, |first| first.min(charge.at)));
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(first)
 }
 
 /// A statement in the making.

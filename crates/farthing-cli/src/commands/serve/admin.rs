@@ -42,7 +42,8 @@ impl Admin {
         let token = self.payee.token();
         match request {
             AdminRequest::Earnings { by, period } => {
-                to_json(&earnings_report(self.payee.store().as_ref(), &self.record, by, period).await?)
+                let (store, record) = (Arc::clone(self.payee.store()), self.record.clone());
+                to_json(&beside(async move { earnings_report(store.as_ref(), &record, by, period).await }).await?)
             }
             AdminRequest::Redeem => {
                 let Redemptions { done, skipped } = self.redeemer.redeem().await?;
@@ -57,7 +58,8 @@ impl Admin {
                 to_json(&refunded.map_err(|error| refund_failure(error, token))?)
             }
             AdminRequest::Statement { from_block } => {
-                let statement = self.payee.statement(self.redeemer.escrow(), from_block).await?;
+                let (payee, escrow) = (self.payee.clone(), self.redeemer.escrow().clone());
+                let statement = beside(async move { Ok(payee.statement(&escrow, from_block).await?) }).await?;
                 to_json(&StatementReport::new(&self.record, statement))
             }
             AdminRequest::Verify => {
