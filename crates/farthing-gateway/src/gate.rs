@@ -108,8 +108,9 @@ impl Gate {
         }
     }
 
-    /// Charges an offer to the voucher that was presented; to a key that proves that it has bought it, nothing. When it returns, the charge is durable and the content may
-    /// be sent; prepare it first, so that nobody is charged for what can't be served.
+    /// Charges an offer to the voucher that was presented; to a key that proves that it has bought it, nothing. When it
+    /// returns, the charge is durable and the content may be sent; prepare it first, so that nobody is charged for what
+    /// can't be served.
     ///
     /// `id` tells a retry from another purchase: the same id with the same voucher is answered again and not charged
     /// again ([`Sale::again`]). It must differ for whatever is answered differently.
