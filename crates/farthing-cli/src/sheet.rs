@@ -60,6 +60,15 @@ impl Sheet {
         Self { header: header.to_vec(), rows: rows.into_iter().collect() }
     }
 
+    /// The same without these columns: a terminal has room for about six amounts.
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
+        let kept: Vec<bool> = self.header.iter().map(|column| !names.contains(&column.name())).collect();
+        let pick =
+            |row: &Vec<Cell>| row.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(cell, _)| cell.clone()).collect();
+        let header = self.header.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(column, _)| *column).collect();
+        Self { header, rows: self.rows.iter().map(pick).collect() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

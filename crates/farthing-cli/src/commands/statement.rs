@@ -114,7 +114,8 @@ fn text(report: &StatementReport) -> String {
     text += &format!("\npending   {}\n", money(pending));
     let sheet = by_channel(shown);
     if !sheet.is_empty() {
-        text += &format!("\n{}\n", sheet.text(&report.token));
+        // What these two come to is what is due.
+        text += &format!("\n{}\n", sheet.without(&["charged", "credited"]).text(&report.token));
     }
     for difference in &report.differences {
         text += &format!("\n{difference}");
