@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares the embedded stores that the payee's ledger could be kept in: what becomes of acknowledged charges when files
-# are damaged, processes killed and the power cut, and how fast they are. docs/adr/0005 is decided on these tables.
+# are damaged, processes killed and the power cut, and how fast they are. docs/adr/0016 is decided on these tables.
 #
 #   ./script/stores.sh [TABLE]
 #
