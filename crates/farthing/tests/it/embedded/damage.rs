@@ -15,6 +15,9 @@ use std::sync::Once;
 
 const BATCHES: usize = 120;
 
+/// In a short ledger every bit of the header can be tried.
+const FEW_BATCHES: usize = 20;
+
 /// The header of a file says where the newest commit is.
 const HEADER: usize = 320;
 
@@ -25,10 +28,10 @@ struct Left {
     records: Vec<Record>,
 }
 
-fn left(closed: bool) -> Left {
+fn left(closed: bool, batches: usize) -> Left {
     let (disk, sales) = (Disk::default(), Sales::default());
     let store = disk.open().expect("opens");
-    for number in 0..BATCHES {
+    for number in 0..batches {
         at_once(store.accept_batch(&sales.batch(number))).expect("writes");
     }
     let records = at_once(sales::records(&store)).expect("reads");
@@ -154,7 +157,7 @@ fn flips() -> usize {
 #[test]
 fn a_flipped_bit_is_refused_or_does_no_harm() {
     for (closed, end) in [(true, "closed"), (false, "killed")] {
-        let left = left(closed);
+        let left = left(closed, BATCHES);
         let bits = left.bits(flips(), 20_261_122);
         let found = quietly(|| flip_each(&left, &bits, |ledger| left.open(ledger)));
         println!("one bit flipped at random, {end}, {} times: {found:?}", bits.len());
@@ -166,7 +169,7 @@ fn a_flipped_bit_is_refused_or_does_no_harm() {
 /// The control: a store that trusts a closed file answers from the same damaged ones.
 #[test]
 fn a_flipped_bit_is_believed_by_a_store_that_does_not_verify() {
-    let left = left(true);
+    let left = left(true, BATCHES);
     let bits = left.bits(flips(), 20_261_122);
     let whole = charges(&left.ledger).expect("reads");
     let found = quietly(|| flip_each(&left, &bits, |ledger| left.open_unverified(ledger, &whole)));
@@ -178,7 +181,7 @@ fn a_flipped_bit_is_believed_by_a_store_that_does_not_verify() {
 #[test]
 fn a_flipped_bit_of_the_header_is_refused_or_does_no_harm() {
     for (closed, end) in [(true, "closed"), (false, "killed")] {
-        let left = left(closed);
+        let left = left(closed, FEW_BATCHES);
         let bits: Vec<(usize, u8)> = (0..HEADER).flat_map(|position| (0..8).map(move |bit| (position, bit))).collect();
         let found = quietly(|| flip_each(&left, &bits, |ledger| left.open(ledger)));
         println!("every bit of the header flipped, {end}: {found:?}");
@@ -190,7 +193,7 @@ fn a_flipped_bit_of_the_header_is_refused_or_does_no_harm() {
 #[test]
 fn a_file_that_was_cut_is_refused() {
     for (closed, end) in [(true, "closed"), (false, "killed")] {
-        let left = left(closed);
+        let left = left(closed, BATCHES);
         assert_eq!(left.open(&left.ledger), Finding::Harmless);
         let lengths = (0..left.ledger.len()).step_by(2_048).chain([1, 9, 100, left.ledger.len() - 1]);
         let mut count = 0;
@@ -206,6 +209,6 @@ fn a_file_that_was_cut_is_refused() {
 /// The control: without the mark, an emptied file is a new ledger.
 #[test]
 fn an_emptied_file_without_its_mark_is_a_new_ledger() {
-    let left = Left { mark: Vec::new(), ..left(true) };
+    let left = Left { mark: Vec::new(), ..left(true, FEW_BATCHES) };
     assert_eq!(left.open(&[]), Finding::Wrong);
 }

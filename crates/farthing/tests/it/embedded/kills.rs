@@ -121,7 +121,7 @@ async fn a_killed_payee_has_lost_nothing_that_it_acknowledged() {
 /// The control: a seller that acknowledges before it stores is found out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_payee_that_acknowledges_too_early_is_found_out() {
-    let found = kill_often(20, 3, Seller::hasty).await;
+    let found = kill_often(20.max(kills() / 10), 3, Seller::hasty).await;
     let Kills { kills, acknowledged, lost, rounds_with_losses, .. } = found;
     println!(
         "SIGKILL, control, acknowledged before it is stored: {kills} kills, {acknowledged} charges acknowledged, {lost} \
