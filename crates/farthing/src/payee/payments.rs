@@ -10,7 +10,8 @@ use alloy::primitives::{Address, B256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
-use farthing_core::{AccountId, Amount, Channel, ChannelId, Timestamp};
+use farthing_core::batch::unpack_entries;
+use farthing_core::{AccountId, Amount, ChannelId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most blocks that one request asks for at first. A node that refuses is asked for fewer.
@@ -84,38 +85,12 @@ fn read(log: &Log, identity: &LedgerIdentity, payments: &mut Vec<Payment>) -> Re
         // A close that redeems out of the reservation says so in no other event.
         note(ChannelId(event.channelId), to_amount(event.redeemed)?, KnownTerms::Nothing);
     } else if let Ok(event) = abi::BatchRedeemed::decode_log(&log.inner) {
-        for (channel, redeemed) in batch_entries(identity, &event.entries)? {
+        let entries = unpack_entries(identity.payee, identity.token, &event.entries);
+        for (channel, redeemed) in entries.map_err(|error| EscrowError::Answer(error.to_string()))? {
             note(channel.id(&identity.deployment), redeemed, KnownTerms::Payer(channel.payer));
         }
     }
     Ok(())
-}
-
-/// The channels that a batch paid, each with its new total: an entry is `flags (1) | payer (20) | redeemed (13) |
-/// signer (20, if flag 1) | salt (32, if flag 2)`.
-fn batch_entries(identity: &LedgerIdentity, entries: &[u8]) -> Result<Vec<(Channel, Amount)>, EscrowError> {
-    let malformed = || EscrowError::Answer("a batch's entries end within one".to_owned());
-    let mut rest = entries;
-    let mut take = |length: usize| -> Result<&[u8], EscrowError> {
-        let (taken, left) = rest.split_at_checked(length).ok_or_else(malformed)?;
-        rest = left;
-        Ok(taken)
-    };
-    let mut found = Vec::new();
-    let mut taken = 0;
-    while taken < entries.len() {
-        let flags = take(1)?.first().copied().unwrap_or_default();
-        let payer = Address::from_slice(take(20)?);
-        let mut redeemed = [0; 16];
-        redeemed.iter_mut().skip(3).zip(take(13)?).for_each(|(to, from)| *to = *from);
-        let authorized_signer = if flags & 1 == 1 { Address::from_slice(take(20)?) } else { payer };
-        let salt = if flags & 2 == 2 { B256::from_slice(take(32)?) } else { B256::ZERO };
-        taken += 34 + if flags & 1 == 1 { 20 } else { 0 } + if flags & 2 == 2 { 32 } else { 0 };
-        let LedgerIdentity { payee, token, .. } = *identity;
-        let channel = Channel { payer, payee, token, salt, authorized_signer };
-        found.push((channel, Amount::new(u128::from_be_bytes(redeemed))));
-    }
-    Ok(found)
 }
 
 /// Of channels and accounts that nothing else is known of: those that are in another token than the ledger's. The
@@ -214,37 +189,4 @@ pub(super) async fn block_before(chain: &Chain, moment: Timestamp, head: u64) ->
         }
     }
     Ok(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use farthing_core::Deployment;
-
-    fn identity() -> LedgerIdentity {
-        let [escrow, payee, token] = [1, 2, 3].map(Address::repeat_byte);
-        LedgerIdentity { deployment: Deployment { chain_id: 1, escrow }, payee, token }
-    }
-
-    #[test]
-    fn an_entry_of_a_batch_names_what_differs_only() {
-        let (payer, signer, salt) = (Address::repeat_byte(4), Address::repeat_byte(5), B256::repeat_byte(6));
-        let mut entries = Vec::new();
-        for flags in 0..4_u8 {
-            entries.push(flags);
-            entries.extend(payer);
-            entries.extend([0; 12]);
-            entries.push(flags + 1);
-            entries.extend(if flags & 1 == 1 { signer.to_vec() } else { Vec::new() });
-            entries.extend(if flags & 2 == 2 { salt.to_vec() } else { Vec::new() });
-        }
-        let found = batch_entries(&identity(), &entries).expect("whole entries");
-        let expected = [(payer, B256::ZERO), (signer, B256::ZERO), (payer, salt), (signer, salt)];
-        for (index, ((channel, redeemed), (signer, salt))) in found.iter().zip(expected).enumerate() {
-            assert_eq!((channel.payer, channel.authorized_signer, channel.salt), (payer, signer, salt));
-            assert_eq!(*redeemed, Amount::new(index as u128 + 1));
-        }
-        assert_eq!(found.len(), 4);
-        assert!(batch_entries(&identity(), &entries[..entries.len() - 1]).is_err(), "an entry that was cut");
-    }
 }

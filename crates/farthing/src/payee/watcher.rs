@@ -14,6 +14,7 @@ use alloy::primitives::{Address, B256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
+use farthing_core::batch::unpack_entries;
 use farthing_core::{Account, AccountId, ChannelId};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -245,7 +246,7 @@ enum Named {
 /// The payee of an event that changes what is owed to it, and what it is about.
 fn named_by_payee(log: &Log) -> Option<(Address, Named)> {
     if let Ok(event) = abi::BatchRedeemed::decode_log(&log.inner) {
-        let accounts = batch_accounts(event.token, &event.entries).into_iter().map(AccountId).collect();
+        let accounts = batch_accounts(&event);
         return Some((event.payee, Named::Accounts(accounts)));
     }
     let redeemed = abi::Redeemed::decode_log(&log.inner).map(|event| (event.payee, event.channelId));
@@ -260,7 +261,7 @@ fn named_by_payee(log: &Log) -> Option<(Address, Named)> {
 fn named_ids(log: &Log) -> Vec<B256> {
     let mut named = log.topics().get(1..).unwrap_or_default().to_vec();
     if let Ok(event) = abi::BatchRedeemed::decode_log(&log.inner) {
-        named.extend(batch_accounts(event.token, &event.entries));
+        named.extend(batch_accounts(&event).into_iter().map(|account| account.0));
     } else if let Ok(event) = abi::Reserved::decode_log(&log.inner) {
         let account = Account { payer: event.payer, authorized_signer: event.authorizedSigner, token: event.token };
         named.push(account.id().0);
@@ -268,17 +269,8 @@ fn named_ids(log: &Log) -> Vec<B256> {
     named
 }
 
-/// The accounts of a batch's entries: each is `flags (1) | payer (20) | redeemed (13) | signer (20, if flag 1) | salt
-/// (32, if flag 2)`.
-fn batch_accounts(token: Address, mut entries: &[u8]) -> Vec<B256> {
-    let mut accounts = Vec::new();
-    while let (Some(flags), Some(payer)) = (entries.first(), entries.get(1..21)) {
-        let payer = Address::from_slice(payer);
-        let (signer_length, salt_length) = (usize::from(flags & 1) * 20, usize::from(flags >> 1 & 1) * 32);
-        let signer = entries.get(34..34 + signer_length).filter(|signer| signer.len() == 20);
-        let authorized_signer = signer.map_or(payer, Address::from_slice);
-        accounts.push(Account { payer, authorized_signer, token }.id().0);
-        entries = entries.get(34 + signer_length + salt_length..).unwrap_or_default();
-    }
-    accounts
+/// The accounts of a batch's channels; none if its entries can't be read.
+fn batch_accounts(event: &abi::BatchRedeemed) -> Vec<AccountId> {
+    let entries = unpack_entries(event.payee, event.token, &event.entries).unwrap_or_default();
+    entries.iter().map(|(channel, _)| channel.account().id()).collect()
 }
