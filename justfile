@@ -16,6 +16,14 @@ test:
 differential *arguments:
     cargo run --release -p farthing-differential -- {{ arguments }}
 
+# Measure how fast the payee's ledger is on this disk
+bench *arguments:
+    cargo bench --package farthing --bench ledger -- {{ arguments }}
+
+# Compare the stores that the ledger could be kept in: just stores damage
+stores *arguments:
+    ./script/stores.sh {{ arguments }}
+
 # Install the pinned contract tools into node_modules
 tools:
     ./script/tools.sh
