@@ -69,6 +69,8 @@ async fn two_gateways_share_one_ledger() {
     assert_eq!(creator.json(&["earnings", "--data", text(&first_data)])["earned"], earned["earned"]);
     assert!(creator.json(&["store", "verify", "--data", text(&first_data)])["problems"].as_array().unwrap().is_empty());
     assert_eq!(amount(&creator.json(&["redeem", "--data", text(&first_data)])["paid"]), 1_000_000);
+    let statement = creator.json(&["statement", "--data", text(&first_data)]);
+    assert!(statement["differences"].as_array().expect("a list").is_empty(), "{statement}");
     assert_eq!(second.stop(), 0);
 
     // Without its database the folder says where the ledger is, and begins no other one.

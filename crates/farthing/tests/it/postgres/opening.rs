@@ -2,9 +2,9 @@
 
 use super::{charged, is_new, open, open_within, purchase};
 use farthing::core::Amount;
-use farthing::payee::store::{PayeeStore, StoreError};
-use farthing::payee::{PostgresOptions, PostgresUrl};
-use farthing_testkit::histories::{channel, charge, signer, voucher};
+use farthing::payee::store::{PayeeStore, RecordKind, StoreError};
+use farthing::payee::{PostgresOptions, PostgresStore, PostgresUrl};
+use farthing_testkit::histories::{channel, charge, identity, signer, voucher};
 use farthing_testkit::postgres::{PostgresServer, connect, test_database};
 use std::time::Duration;
 
@@ -99,4 +99,33 @@ async fn amounts_are_numbers_that_a_person_reads_and_adds() {
     assert_eq!(written, prices[..bought].iter().map(u128::to_string).collect::<Vec<_>>());
     let sum = client.query_one("SELECT sum(price)::TEXT FROM farthing_charges", &[]).await.unwrap();
     assert_eq!(charged(&store).await, Some(sum.get::<_, String>(0).parse().unwrap()));
+}
+
+/// Half a ledger would take vouchers that the other half has seen: until an import has ended, nobody opens it.
+#[tokio::test]
+async fn a_ledger_that_is_imported_is_nobodys_until_all_of_it_is_there() {
+    let database = test_database().await;
+    let options = || PostgresOptions::new(database.url().parse().unwrap());
+    let import = PostgresStore::open_to_import(options(), &identity()).await.unwrap();
+    let source = test_database().await;
+    let source = open(source.url()).await;
+    source.accept_batch(&[purchase(0, 0, 10, 10), purchase(1, 0, 10, 10)]).await.unwrap();
+    let mut records = Vec::new();
+    let mut visitor = |record| {
+        records.push(record);
+        Ok(())
+    };
+    source.visit(&RecordKind::ALL, &mut visitor).await.unwrap();
+    let (first, rest) = records.split_at(2);
+    import.restore(first).await.unwrap();
+    let refused = PostgresStore::open(options(), &identity()).await.unwrap_err();
+    assert!(refused.to_string().contains("an import did not end"), "{refused}");
+    import.restore(rest).await.unwrap();
+    import.finish_import().await.unwrap();
+    let store = open(database.url()).await;
+    assert_eq!(charged(&store).await, charged(&source).await);
+
+    // One that has something in it stays open to those who use it.
+    drop(PostgresStore::open_to_import(options(), &identity()).await.unwrap());
+    open(database.url()).await;
 }
