@@ -3,7 +3,8 @@
 #
 #   ./script/verify.sh [CHECK [options of that check]]
 #
-# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, crash, mutation, reproducible
+# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, crash, postgres, mutation,
+# reproducible
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -99,6 +100,19 @@ crash() {
   rm "$log"
 }
 
+postgres() {
+  local log
+  log=$(mktemp)
+  say "postgres: gateways on one ledger for ${1:-600} s, while gateways, server and connections fail at random"
+  if ! FARTHING_TEST_SECONDS=${1:-600} cargo test --package farthing --test it --features postgres --locked -- \
+    --include-ignored --nocapture --test-threads=1 postgres:: >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+  grep -oE '[0-9]+ s: [0-9]+ purchases.*|found out: .*|of [0-9]+ purchases .*|a batch is stored .*|^test result.*' "$log"
+  rm "$log"
+}
+
 mutation() {
   say "mutation: every mistake of one token is noticed by a test"
   node script/mutate.mjs "$@"
@@ -109,7 +123,7 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither coverage proofs controls interleavings durable crash mutation reproducible)
+checks=(trees bytecode slither coverage proofs controls interleavings durable crash postgres mutation reproducible)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 /// What happens to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct CommitProxy {
 struct Faults {
     next: Mutex<Option<Fault>>,
     done: AtomicUsize,
+    /// The connections that are open.
+    links: Mutex<JoinSet<()>>,
 }
 
 /// A simple query: its kind, its length, and the text with a zero at its end.
@@ -51,7 +54,10 @@ impl CommitProxy {
             while let Ok((client, _)) = listener.accept().await {
                 // While the server is away, whoever connects is turned away.
                 if let Ok(server) = UnixStream::connect(&server).await {
-                    tokio::spawn(Link::between(client, server, Arc::clone(&shared)));
+                    let link = Link::between(client, server, Arc::clone(&shared));
+                    let mut links = shared.links.lock().expect("nobody panicked");
+                    while links.try_join_next().is_some() {}
+                    links.spawn(link);
                 }
             }
         });
@@ -67,6 +73,11 @@ impl CommitProxy {
     /// Lets this happen to the next commit.
     pub fn arm(&self, fault: Fault) {
         *self.faults.next.lock().expect("nobody panicked") = Some(fault);
+    }
+
+    /// Cuts every connection that is open.
+    pub fn cut(&self) {
+        self.faults.links.lock().expect("nobody panicked").abort_all();
     }
 
     /// To how many commits something has happened.
@@ -89,12 +100,12 @@ impl Link {
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         let swallow = Arc::clone(&link.swallow);
         // When one direction ends, both do: dropping the halves closes the connections.
-        let answers = tokio::spawn(hand_back(from_server, to_client, swallow));
-        link.hand_on(from_client, to_server, &answers).await;
-        answers.abort();
+        let mut answers = JoinSet::new();
+        answers.spawn(hand_back(from_server, to_client, swallow));
+        link.hand_on(from_client, to_server, &mut answers).await;
     }
 
-    async fn hand_on(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, answers: &tokio::task::JoinHandle<()>) {
+    async fn hand_on(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, answers: &mut JoinSet<()>) {
         let mut buffer = vec![0; 1 << 20];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             let bytes = &buffer[..length];
@@ -108,23 +119,23 @@ impl Link {
             };
             self.faults.done.fetch_add(1, Ordering::SeqCst);
             let (before, commit) = bytes.split_at(commit.unwrap_or_default());
-            to.write_all(before).await.expect("the server is there");
+            if to.write_all(before).await.is_err() {
+                return;
+            }
             match fault {
                 Fault::Lost => {}
                 Fault::AnswerLost => {
                     self.swallow.notify_one();
-                    to.write_all(commit).await.expect("the server is there");
+                    let _ = to.write_all(commit).await;
                     // The other direction ends when the server has answered.
-                    while !answers.is_finished() {
-                        tokio::time::sleep(Duration::from_millis(1)).await;
-                    }
+                    let _ = answers.join_next().await;
                 }
                 Fault::Late(delay) => {
                     // Nobody reads the answers any more; the client sees its connection closed.
-                    answers.abort();
+                    answers.abort_all();
                     drop(from);
                     tokio::time::sleep(delay).await;
-                    to.write_all(commit).await.expect("the server is there");
+                    let _ = to.write_all(commit).await;
                     // The server has it in hand before its connection closes.
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }

@@ -5,6 +5,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a fixture that does not stand is a failed test")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a fixture that does not stand is a failed test")]
 
+pub mod channel_history;
 pub mod commit_proxy;
 pub mod conformance;
 pub mod disk;

@@ -149,8 +149,10 @@ fn run(command: &mut Command) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Alone,
-    /// Every commit waits until the standby has it on its disk.
-    Primary,
+    /// Every commit waits until the standby has it on its disk, if it is a synchronous one.
+    Primary {
+        is_synchronous: bool,
+    },
     Standby,
 }
 
@@ -308,7 +310,7 @@ impl PostgresServer {
             Some(port) => settings.extend(["listen_addresses=127.0.0.1".to_owned(), format!("port={port}")]),
             None => settings.push("listen_addresses=".to_owned()),
         }
-        if self.role == Role::Primary {
+        if (self.role == Role::Primary { is_synchronous: true }) {
             settings.push(format!("synchronous_standby_names={STANDBY}"));
         }
         settings.extend(self.settings.iter().cloned());
@@ -336,8 +338,11 @@ impl PostgresServer {
     pub fn kill(&mut self) {
         // Stopped first, so that none is born while they are counted.
         self.signal("STOP", &self.processes());
-        self.signal("KILL", &self.processes());
+        let processes = self.processes();
+        self.signal("KILL", &processes);
         self.end();
+        // The last of them to go lets go of the memory that they shared, and the next server looks for that.
+        self.wait("until all of it is gone", |_| !processes.iter().any(|process| is_alive(*process)));
     }
 
     /// Stops it without waiting for its clients, and with everything in its place.
@@ -401,6 +406,11 @@ impl PostgresServer {
     }
 }
 
+/// Whether a process is there, and not only its remains.
+fn is_alive(process: u32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 /// A folder with a socket as the host of a URL.
 fn as_host(folder: &Path) -> String {
     folder.display().to_string().replace('%', "%25").replace('/', "%2F")
@@ -416,7 +426,7 @@ impl Drop for PostgresServer {
     }
 }
 
-/// Two servers with the same data: what is committed on the primary is on the disks of both.
+/// Two servers with the same data.
 #[derive(Debug)]
 pub struct PostgresPair {
     /// Takes writes, until it fails.
@@ -426,9 +436,18 @@ pub struct PostgresPair {
 }
 
 impl PostgresPair {
-    /// Starts both, and waits until the standby follows.
+    /// Starts both, and waits until the standby follows: what is committed on the primary is on the disks of both.
     pub async fn start() -> Self {
-        let mut primary = PostgresServer::make(Role::Primary);
+        Self::start_as(true).await
+    }
+
+    /// Starts two of which the standby follows when it can, and no commit waits for it.
+    pub async fn start_asynchronous() -> Self {
+        Self::start_as(false).await
+    }
+
+    async fn start_as(is_synchronous: bool) -> Self {
+        let mut primary = PostgresServer::make(Role::Primary { is_synchronous });
         let home = primary.folder.path.join(STANDBY);
         let mut standby = PostgresServer {
             process: None,
@@ -460,7 +479,7 @@ impl PostgresPair {
     async fn wait_until_followed(&self) {
         let url = self.primary.url("postgres");
         crate::wait_until("the standby follows", async || {
-            let query = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'";
+            let query = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'";
             connect(&url).await.query_opt(query, &[]).await.expect("queries").is_some()
         })
         .await;

@@ -2,6 +2,7 @@
 
 mod encrypting;
 mod failing;
+mod gateways;
 mod opening;
 mod sharing;
 
