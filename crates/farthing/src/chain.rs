@@ -1,5 +1,10 @@
 //! A connection to a chain, and sending transactions over it.
 
+mod fees;
+
+pub use fees::Fees;
+pub(crate) use fees::wei;
+
 use alloy::consensus::Transaction;
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
@@ -10,7 +15,6 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
 use farthing_core::{Amount, Timestamp, VoucherSignature};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
 
@@ -110,67 +114,6 @@ impl From<TransactionReceipt> for Mined {
             gas_used: receipt.gas_used,
             gas_price: receipt.effective_gas_price,
         }
-    }
-}
-
-/// Wei as all amounts are written: a decimal string in JSON, whose numbers end far below.
-pub(crate) mod wei {
-    use farthing_core::Amount;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(wei: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        Amount::new(*wei).serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-        Amount::deserialize(deserializer).map(Amount::base_units)
-    }
-}
-
-/// What a transaction offers, in wei per unit of gas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fees {
-    /// The most that it pays in all.
-    #[serde(with = "wei")]
-    pub max_fee_per_gas: u128,
-    /// What goes to whoever makes the block.
-    #[serde(with = "wei")]
-    pub max_priority_fee_per_gas: u128,
-}
-
-impl Fees {
-    /// The most that is offered, as a multiple of what the chain asks for now.
-    const CEILING: u128 = 8;
-
-    /// An eighth more, at least one wei: nodes replace a waiting transaction only for clearly more.
-    #[must_use]
-    pub fn raised(self) -> Self {
-        let raise = |fee: u128| fee.saturating_add(fee.div_ceil(8).max(1));
-        Self {
-            max_fee_per_gas: raise(self.max_fee_per_gas),
-            max_priority_fee_per_gas: raise(self.max_priority_fee_per_gas),
-        }
-    }
-
-    /// The dearer of two offers, in each part.
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        Self {
-            max_fee_per_gas: self.max_fee_per_gas.max(other.max_fee_per_gas),
-            max_priority_fee_per_gas: self.max_priority_fee_per_gas.max(other.max_priority_fee_per_gas),
-        }
-    }
-
-    /// What the chain asks for now, or more if that is needed to replace a transaction that offers `rival`. Bounded:
-    /// what is stuck for another reason than its price must not be raised until it takes the whole wallet.
-    #[must_use]
-    pub fn outbidding(self, rival: Option<Self>) -> Self {
-        let Some(rival) = rival.map(Self::raised) else { return self };
-        let ceiling = self.max_fee_per_gas.saturating_mul(Self::CEILING);
-        let max_fee_per_gas = rival.max_fee_per_gas.min(ceiling).max(self.max_fee_per_gas);
-        // A tip is paid in full, so its bound is the price that would be right without it.
-        let tip = rival.max_priority_fee_per_gas.min(self.max_fee_per_gas);
-        Self { max_fee_per_gas, max_priority_fee_per_gas: tip.max(self.max_priority_fee_per_gas) }
     }
 }
 
