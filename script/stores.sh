@@ -50,9 +50,13 @@ power() {
   for store in redb-2pc-verified fjall; do
     "$stores" power "$folder" "$store" 100 ext4
     "$stores" power "$folder" "$store" 100 posix
+    echo "control, the folder is not synced:"
     STORES_NO_FOLDER_SYNC=1 "$stores" power "$folder" "$store" 50 posix
+    echo "control, the disk lies:"
     "$stores" power "$folder" "$store" 50 lying
+    echo "one sync fails, and the kernel takes what it had for clean:"
     "$stores" power "$folder" "$store" 20 failing
+    echo "the same, and the store is opened again in place:"
     STORES_REOPEN=1 "$stores" power "$folder" "$store" 20 failing
   done
 }
