@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// Runs halmos over test/proofs, on the escrow's bytecode as it ships: for each function, from any state, the rules of
-// test/proofs/Rules.sol hold after any call that succeeds, and some call does succeed.
+// Runs halmos over test/proofs, on the bytecode as it ships: for each function, from any state, the rules of
+// test/proofs/Rules.sol hold after any call of the escrow's that succeeds, and some call does succeed; and those of
+// test/proofs/RevenueSplit.proof.sol of what a split pays.
 //
-// node script/prove.mjs [--only FUNCTION,…|--quick] [--controls]
-//   --only      only these functions of the escrow (Redeem, Close, …)
+// node script/prove.mjs [--only FUNCTION[.RULE],…|--quick] [--controls]
+//   --only      only these functions (Redeem, Close, Release, …), or one rule of them (Redeem.Channel)
 //   --quick     only those that take seconds each
 //   --controls  put each mistake of test/proofs/mistakes.json into a copy, and expect the proof that it names to fail
 import { spawnSync } from "node:child_process";
@@ -16,15 +17,13 @@ import { compiler, install, root } from "./compile.mjs";
 const PROVED = 0;
 const REFUTED = 1;
 const UNDECIDED = 2;
+const ALL = "all";
 const HALMOS = [
   "--forge-build-out",
   "out/proofs",
   // State lies at hashes of its own, not where Solidity would put it.
   "--storage-layout",
   "generic",
-  // A batch of one row with each set of flags, and of two rows; signatures in both encodings.
-  "--array-lengths",
-  "rows={98,118,130,150,196},signature={64,65}",
   "--loop",
   "3",
   "--solver-timeout-assertion",
@@ -48,11 +47,33 @@ const QUICK = [
   ...["Open", "OpenWithPermit", "OpenWithAuthorization"],
 ];
 
-/** Runs the checks of a contract whose names begin so. One that comes to no end is undecided. */
-function halmos(folder, contract, check, ...more) {
-  const report = join(folder, "out", "halmos.json");
+/** What is of variable length: signatures in both encodings; a batch of one row with each set of flags, and of two. */
+const SIGNATURES = [64, 65].map((signature) => ({ signature }));
+const BATCHES = [98, 118, 130, 150, 196].map((rows) => ({ rows }));
+const LENGTHS = {
+  Redeem: SIGNATURES,
+  RedeemTo: SIGNATURES,
+  Close: SIGNATURES,
+  WithdrawFor: SIGNATURES,
+  RedeemBatch: BATCHES,
+};
+
+/** Each length is shown by itself: a solver that is asked about all of them at once is asked too much. */
+const lengthsOf = (contract) => LENGTHS[contract] ?? [{}];
+
+const nameOf = (lengths) => Object.entries(lengths).map(([what, bytes]) => `${what} of ${bytes} bytes`)[0];
+
+/** Runs one check of a contract, or all of them. One that comes to no end is undecided. */
+function halmos(folder, { contract, check, lengths }, ...more) {
+  // Its own, because another run in this folder may write one at the same time.
+  const report = join(folder, "out", `halmos-${process.pid}.json`);
   rmSync(report, { force: true });
-  const about = ["--root", folder, "--contract", contract, "--function", check, "--json-output", report];
+  const { rows, signature } = { rows: 98, signature: 64, ...lengths };
+  const about = [
+    ...["--root", folder, "--contract", contract, "--json-output", report],
+    ...["--match-test", check === ALL ? "^check_" : `^${check}\\(`],
+    ...["--array-lengths", `rows={${rows}},signature={${signature}}`],
+  ];
   const words = [...HALMOS, ...about, ...more];
   const path = [join(root, "node_modules/.bin"), join(root, ".venv/bin"), process.env.PATH].join(delimiter);
   // `timeout` ends the solvers that halmos has started as well.
@@ -64,16 +85,19 @@ function halmos(folder, contract, check, ...more) {
   });
   if (!existsSync(report)) {
     if (run.status === 124 || run.status === 137)
-      return [{ contract, check, exitcode: UNDECIDED, seconds: LIMIT_SECONDS }];
+      return [{ contract, check, lengths, exitcode: UNDECIDED, seconds: LIMIT_SECONDS }];
     fail(
       `halmos did not run\n${run.error?.message ?? (run.stderr + run.stdout).trim().split("\n").slice(-3).join("\n")}`,
     );
   }
-  return Object.values(JSON.parse(readFileSync(report, "utf8")).test_results)
+  const results = JSON.parse(readFileSync(report, "utf8")).test_results;
+  rmSync(report);
+  return Object.values(results)
     .flat()
     .map(({ name, exitcode, num_paths, time }) => ({
       contract,
       check: name.replace("()", ""),
+      lengths,
       exitcode,
       paths: num_paths?.[0],
       seconds: time?.[0],
@@ -82,14 +106,21 @@ function halmos(folder, contract, check, ...more) {
 
 /** The checks of a contract, one by one, so that one that comes to no end does not take the others with it. */
 function* checksOf(contract) {
-  const redeems = read("Escrow.proof.sol").includes(`contract ${contract} is RedeemingRules`);
+  const source = read("Escrow.proof.sol");
+  if (!source.includes(`contract ${contract} is`)) return yield* namesIn(read("RevenueSplit.proof.sol"));
   const [rules, redeeming] = read("Rules.sol").split("abstract contract RedeemingRules");
-  for (const [, check] of `${rules}${redeems ? redeeming : ""}`.matchAll(/function (check_\w+)/g)) yield check;
+  yield* namesIn(rules);
+  if (source.includes(`contract ${contract} is RedeemingRules`)) yield* namesIn(redeeming);
 }
+
+const namesIn = (source) => [...source.matchAll(/function (check_\w+)/g)].map(([, check]) => check);
 
 const read = (file) => readFileSync(join(root, "test/proofs", file), "utf8");
 
-const contracts = () => [...read("Escrow.proof.sol").matchAll(/^contract (\w+)/gm)].map(([, name]) => name);
+const contracts = () =>
+  ["Escrow.proof.sol", "RevenueSplit.proof.sol"].flatMap((file) =>
+    [...read(file).matchAll(/^contract (\w+)/gm)].map(([, name]) => name),
+  );
 
 /** Every function that can change something has a contract that is about it. */
 function checkComplete() {
@@ -101,31 +132,58 @@ function checkComplete() {
   if (abi.some(({ type }) => type === "receive" || type === "fallback")) fail("no proof is about receive or fallback");
 }
 
+const isOpen = ({ contract, check, lengths }) =>
+  OPEN.some(
+    (entry) =>
+      entry.contract === contract &&
+      entry.check === check &&
+      Object.entries(entry.lengths ?? {}).every(([what, bytes]) => lengths[what] === bytes),
+  );
+
 /** A rule must be proved; that the function is reached must be refuted, because the check says that it never is. */
-function verdict({ contract, check, exitcode }) {
-  if (check === "check_Reach") return exitcode === REFUTED ? "reached" : undefined;
-  if (exitcode === PROVED) return "proved";
-  return exitcode === UNDECIDED && OPEN.some((entry) => entry.contract === contract && entry.check === check)
-    ? "undecided"
-    : undefined;
+function verdict(result) {
+  if (result.check === "check_Reach") return result.exitcode === REFUTED ? "reached" : "failed";
+  if (result.exitcode === PROVED) return "proved";
+  return result.exitcode === UNDECIDED && isOpen(result) ? "undecided" : "failed";
 }
+
+const ruleOf = (contract, check) => `${contract}.${check.replace("check_", "")}`;
+
+const isWanted = (only, contract, check) =>
+  !only || only.includes(contract) || only.includes(ruleOf(contract, check));
+
+/** All that is to be run: of the quick functions all rules at once, of the others each rule and each length alone. */
+function* cases(only) {
+  for (const contract of contracts()) {
+    if (QUICK.includes(contract) && (!only || only.includes(contract))) yield { contract, check: ALL, lengths: {} };
+    else {
+      for (const check of [...checksOf(contract)].filter((check) => isWanted(only, contract, check)))
+        for (const lengths of lengthsOf(contract)) yield { contract, check, lengths };
+    }
+  }
+}
+
+/** What counts of a rule is its worst case. */
+const WORST = ["failed", "undecided", "proved", "reached"];
 
 function prove(only) {
   checkComplete();
-  const counts = { reached: 0, proved: 0, undecided: 0, failed: 0 };
-  for (const contract of only ?? contracts()) {
-    const checks = QUICK.includes(contract) ? ["check_"] : [...checksOf(contract)];
-    for (const result of checks.flatMap((check) => halmos(root, contract, check))) {
-      const found = verdict(result) ?? "failed";
-      counts[found]++;
-      const effort = result.paths
-        ? `${result.paths} paths, ${Math.round(result.seconds)} s`
-        : `no end in ${result.seconds} s`;
-      console.log(`${found} ${contract}.${result.check.replace("check_", "")} (${effort})`);
-    }
-  }
-  console.log(`${counts.proved} rules proved, ${counts.undecided} undecided; ${counts.reached} functions reached`);
-  if (counts.failed > 0) fail(`${counts.failed} not as they should be`);
+  const verdicts = new Map();
+  const note = (result) => {
+    const found = verdict(result);
+    const rule = ruleOf(result.contract, result.check);
+    const place = Math.min(WORST.indexOf(found), WORST.indexOf(verdicts.get(rule) ?? "reached"));
+    verdicts.set(rule, WORST[place]);
+    const effort = result.paths
+      ? `${result.paths} paths, ${Math.round(result.seconds)} s`
+      : `no end in ${result.seconds} s`;
+    console.log(`${found} ${rule} (${[nameOf(result.lengths), effort].filter(Boolean).join(", ")})`);
+  };
+  for (const one of cases(only)) halmos(root, one).forEach(note);
+  const count = (what) => [...verdicts.values()].filter((found) => found === what).length;
+  const rules = `${count("proved")} rules proved, ${count("undecided")} undecided`;
+  console.log(`${rules}; ${count("reached")} functions reached`);
+  if (count("failed") > 0) fail(`${count("failed")} not as they should be`);
 }
 
 /* CONTROLS */
@@ -147,21 +205,25 @@ function seed({ name, file, from, to }) {
   return { [file]: source.replace(from, () => to) };
 }
 
+/** A mistake of a length's own is looked for there, any other one with the first. */
+const caseOf = ({ contract, check, lengths }) => ({ contract, check, lengths: lengths ?? lengthsOf(contract)[0] });
+
 function control(only) {
   const mistakes = JSON.parse(readFileSync(join(root, "test/proofs/mistakes.json"), "utf8"));
   const compile = compiler({ optimized: true });
   const folder = copy();
   let missed = 0;
   try {
-    for (const mistake of mistakes.filter(({ contract }) => !only || only.includes(contract))) {
-      const evm = compile("Escrow", seed(mistake));
+    for (const mistake of mistakes.filter(({ contract, check }) => isWanted(only, contract, check))) {
+      const mistaken = mistake.file === "contracts/RevenueSplit.sol" ? "RevenueSplit" : "Escrow";
+      const evm = compile(mistaken, seed(mistake));
       if (!evm) fail(`"${mistake.name}" does not compile`);
-      install(folder, "Escrow", evm);
-      const [result] = halmos(folder, mistake.contract, mistake.check, "--early-exit");
+      install(folder, mistaken, evm);
+      const [result] = halmos(folder, caseOf(mistake), "--early-exit");
       const noticed = result?.exitcode === REFUTED;
       if (!noticed) missed++;
       console.log(
-        `${noticed ? "noticed" : "NOT NOTICED"}: ${mistake.name} (${mistake.contract}.${mistake.check.replace("check_", "")})`,
+        `${noticed ? "noticed" : "NOT NOTICED"}: ${mistake.name} (${ruleOf(mistake.contract, mistake.check)})`,
       );
     }
   } finally {
