@@ -28,6 +28,10 @@ SET lock_timeout = '3s';
 SET idle_in_transaction_session_timeout = '10s';
 ";
 
+/// A ledger begins with empty tables, and reading all of a table is the best plan for an empty one. What is prepared
+/// then would go on like that for as long as a minute after the table has grown.
+const PLANS: &str = "SET enable_seqscan = off";
+
 /// The URL of a database: `postgres://user:password@host:port/database`, with several hosts if one may take the place
 /// of another. Its password is never shown.
 #[derive(Clone)]
@@ -266,6 +270,12 @@ impl Server {
     async fn connect_to(&self, host: &Config) -> Result<Client, String> {
         let client = self.open(host).await.map_err(|error| describe(&error))?;
         client.batch_execute(SETTINGS).await.map_err(|error| describe(&error))?;
+        // An engine that plans otherwise does not know it.
+        if let Err(error) = client.batch_execute(PLANS).await
+            && error.code() != Some(&SqlState::UNDEFINED_OBJECT)
+        {
+            return Err(describe(&error));
+        }
         demand_durability(&client).await?;
         Ok(client)
     }
