@@ -420,7 +420,7 @@ fn check_funds(
     let earned = position.redeemed.saturating_add(position.redeemed);
     let unearned = increase.min(required.saturating_sub(earned));
     let limit = position.credit.strangers_per_day;
-    if position.strangers_today.saturating_add(unearned) > limit {
+    if !unearned.is_zero() && position.strangers_today.saturating_add(unearned) > limit {
         return Err(Refusal::StrangersExhausted { limit });
     }
     Ok(unearned)

@@ -324,7 +324,7 @@ impl LedgerModel {
         let day = pending.request.at.day();
         let same_day = |charge: &&ModelCharge| charge.day == day || self.makes(Mistake::StrangersHaveNoDay);
         let today: u128 = self.charges.iter().filter(same_day).map(|charge| charge.unearned).sum();
-        if today + unearned > pending.credit.strangers_per_day.base_units() {
+        if unearned > 0 && today + unearned > pending.credit.strangers_per_day.base_units() {
             return Err("strangers exhausted");
         }
         Ok(unearned)

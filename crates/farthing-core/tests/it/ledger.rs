@@ -409,6 +409,18 @@ fn a_little_history_earns_a_little_credit() {
     assert_eq!(refused, Err(Refusal::StrangersExhausted { limit: Amount::new(10) }));
 }
 
+/// What history has earned is no share of the day's: a day that is used up, or was made smaller, is nothing to it.
+#[test]
+fn a_day_that_is_used_up_keeps_nobody_from_credit_that_is_earned() {
+    let mut position = generous();
+    position.credit.strangers_per_day = Amount::new(10);
+    position.strangers_today = Amount::new(11);
+    position.redeemed = Amount::new(5);
+    assert_eq!(Ledger::new().accept(10, &request(10, "/1"), &position), Ok(true));
+    let refused = Ledger::new().accept(11, &request(11, "/1"), &position);
+    assert_eq!(refused, Err(Refusal::StrangersExhausted { limit: Amount::new(10) }));
+}
+
 /// A reservation counts for nothing when a close may have been requested and finalized unseen.
 #[test]
 fn a_payee_that_does_not_see_the_chain_relies_on_no_reservation() {

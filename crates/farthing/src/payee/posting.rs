@@ -111,15 +111,6 @@ pub struct Changes {
     pub relay_spent: BTreeMap<u64, Amount>,
 }
 
-impl Changes {
-    /// Whether there is nothing to write: everything was refused, or answered before.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        // Whatever else changes changes together with one of these.
-        self.books.is_empty() && self.redemptions.is_empty() && self.relayed.is_empty()
-    }
-}
-
 /// Decides on a batch, in order.
 #[must_use]
 pub fn post(batch: &[Entry], rows: Rows) -> (Vec<Outcome>, Changes) {
