@@ -118,7 +118,7 @@ impl Gate {
     /// # Errors
     ///
     /// The answer, if the voucher is refused or the charge could not be stored; see
-    /// [`AcceptError`](farthing::payee::AcceptError).
+    /// [`AcceptError`].
     ///
     /// # Cancel safety
     ///

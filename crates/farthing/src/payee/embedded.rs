@@ -2,7 +2,7 @@
 //! process.
 //!
 //! An acknowledged charge must never be forgotten in silence. So every commit has two phases (a torn last commit can't be
-//! taken for one that never was), every opening checks the whole file, and a [mark] beside it says how many batches there
+//! taken for one that never was), every opening checks the whole file, and a mark beside it says how many batches there
 //! must be.
 
 mod file;

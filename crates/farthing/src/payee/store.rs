@@ -395,7 +395,7 @@ impl dyn PayeeStore + '_ {
     ///
     /// # Errors
     ///
-    /// If the store can't be read; so for all that follow.
+    /// If the store can't be read.
     pub async fn all_books(&self) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
         self.all(RecordKind::Channel, |record| match record {
             Record::Channel { channel_id, books } => Some((channel_id, books)),
@@ -408,7 +408,7 @@ impl dyn PayeeStore + '_ {
     ///
     /// # Errors
     ///
-    /// See [`Self::all_books`].
+    /// If the store can't be read.
     pub async fn all_charges(&self) -> Result<Vec<(ChannelId, Charge)>, StoreError> {
         self.all(RecordKind::Charge, |record| match record {
             Record::Charge { channel_id, charge } => Some((channel_id, charge)),
@@ -421,7 +421,7 @@ impl dyn PayeeStore + '_ {
     ///
     /// # Errors
     ///
-    /// See [`Self::all_books`].
+    /// If the store can't be read.
     pub async fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
         self.all(RecordKind::Redemption, |record| match record {
             Record::Redemption { redemption } => Some(redemption),

@@ -1,9 +1,9 @@
 //! The payee's ledger in PostgreSQL: many gateways, one ledger, and each batch of each of them one transaction.
 //!
-//! A batch [begins](loading::begin) by holding the rows of its accounts, so everything that belongs to an account is
+//! A batch begins by holding the rows of its accounts, so everything that belongs to an account is
 //! decided on and written by one batch at a time, whichever gateway it comes from. Then [`posting`] decides, as it does
-//! for every store, and what it changed is [written](writing::orders) and committed: two round trips, however large the
-//! batch. [`batch`] says what happens when a server or a connection fails meanwhile.
+//! for every store, and what it changed is written and committed: two round trips, however large the
+//! batch. The module `batch` says what happens when a server or a connection fails meanwhile.
 //!
 //! This is right at every isolation level from READ COMMITTED on. There, what is looked up after the rows are held is
 //! as the last holder left it. On a level that looks at a snapshot, a row that was changed since is refused, and the
