@@ -3,4 +3,5 @@
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may panic")]
 
 mod ledger;
+mod redemption;
 mod vectors;
