@@ -8,7 +8,7 @@ use farthing::core::{
     Account, Address, Amount, B256, Channel, Deployment, SignedVoucher, Token, Voucher, VoucherSignature,
 };
 use farthing::escrow::{self, EXIT_DELAY_DEFAULT, Escrow};
-use farthing::local_chain::{LocalChain, deploy_demo_dollar, mint_demo_dollars};
+use farthing::local_chain::{LocalChain, LocalChainOptions, deploy_demo_dollar, mint_demo_dollars};
 use farthing::payee::{EmbeddedStore, FundsSource, LedgerIdentity, Payee, PayeeOptions, PayeeStore};
 use farthing::signer::SignerSync;
 use std::future::Future;
@@ -36,8 +36,13 @@ impl Fixture {
 
     /// Starts a chain, deploys escrow and token, and gives the payer 100 dollars of the token.
     pub async fn start() -> Self {
+        Self::start_with(LocalChainOptions::default()).await
+    }
+
+    /// The same on a chain that makes its blocks otherwise.
+    pub async fn start_with(options: LocalChainOptions) -> Self {
         let anvil = LocalChain::anvil_in(&Self::root());
-        let local = LocalChain::start(&anvil, None).await.expect("anvil starts; `npm ci` installs it");
+        let local = LocalChain::start_with(&anvil, options).await.expect("anvil starts; `npm ci` installs it");
         let chain = local.connect(LocalChain::test_key(0)).await.expect("connects");
         let deployed = escrow::deploy(&chain, EXIT_DELAY_DEFAULT).await.expect("deploys");
         let (token, _) = deploy_demo_dollar(&chain).await.expect("deploys");

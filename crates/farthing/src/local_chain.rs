@@ -70,6 +70,22 @@ pub enum LocalChainError {
     Chain(#[from] ChainError),
 }
 
+/// How a local chain makes blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalChainOptions {
+    /// A block is mined for every transaction, and every so many seconds besides.
+    pub block_seconds: Option<u64>,
+    /// A block is final when twice as many blocks are on top of it: 32 on a chain like Ethereum.
+    pub slots_in_an_epoch: u64,
+}
+
+impl Default for LocalChainOptions {
+    /// A block for every transaction, final under two more.
+    fn default() -> Self {
+        Self { block_seconds: None, slots_in_an_epoch: 1 }
+    }
+}
+
 /// A running anvil. It dies when this is dropped, and when this process dies in any other way.
 #[derive(Debug)]
 pub struct LocalChain {
@@ -94,6 +110,15 @@ impl LocalChain {
     ///
     /// If there is no anvil, or it does not answer.
     pub async fn start(anvil: &Path, block_seconds: Option<u64>) -> Result<Self, LocalChainError> {
+        Self::start_with(anvil, LocalChainOptions { block_seconds, ..LocalChainOptions::default() }).await
+    }
+
+    /// The same, with blocks made as one likes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no anvil, or it does not answer.
+    pub async fn start_with(anvil: &Path, options: LocalChainOptions) -> Result<Self, LocalChainError> {
         if !anvil.is_file() {
             return Err(LocalChainError::NoAnvil { path: anvil.to_owned() });
         }
@@ -101,8 +126,9 @@ impl LocalChain {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = tethered(anvil);
         command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
-        command.args(["--chain-id", &CHAIN_ID.to_string(), "--slots-in-an-epoch", "1", "--quiet"]);
-        if let Some(seconds) = block_seconds {
+        command.args(["--chain-id", &CHAIN_ID.to_string(), "--quiet"]);
+        command.args(["--slots-in-an-epoch", &options.slots_in_an_epoch.to_string()]);
+        if let Some(seconds) = options.block_seconds {
             command.args(["--block-time", &seconds.to_string(), "--mixed-mining"]);
         }
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
