@@ -144,6 +144,9 @@ impl From<EscrowError> for Failure {
             EscrowError::NoDeployer { .. } => {
                 Self::new(Code::Chain, error).hint("use a chain that has it; practically all do")
             }
+            EscrowError::TooFewNodes { .. } => {
+                Self::new(Code::Chain, error).hint("look at what the log says of the nodes, or require fewer")
+            }
             EscrowError::Answer(_) => {
                 Self::new(Code::Chain, error).hint("check --escrow (FARTHING_ESCROW) with farthing escrow verify")
             }

@@ -17,6 +17,19 @@ pub struct ChannelFunds {
     pub close_at: Option<Timestamp>,
 }
 
+impl ChannelFunds {
+    /// The safer of two answers to one question: less redeemed, less reserved, and any close request, the earlier one.
+    /// Whoever goes by it believes no more than either says.
+    #[must_use]
+    pub fn safer(self, other: Self) -> Self {
+        Self {
+            redeemed: self.redeemed.min(other.redeemed),
+            reserved: self.reserved.min(other.reserved),
+            close_at: [self.close_at, other.close_at].into_iter().flatten().min(),
+        }
+    }
+}
+
 /// A channel's money as the chain shows it now and as it can no longer be undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChannelView {
@@ -27,6 +40,12 @@ pub struct ChannelView {
 }
 
 impl ChannelView {
+    /// The safer of two answers, at the head and at the last final block.
+    #[must_use]
+    pub fn safer(self, other: Self) -> Self {
+        Self { head: self.head.safer(other.head), confirmed: self.confirmed.safer(other.confirmed) }
+    }
+
     /// What the payee would lose of `due` if everything that is not guaranteed went away.
     ///
     /// The worse of the two views: a reservation counts when it is final, and as zero once its close is requested,
@@ -84,6 +103,15 @@ pub struct AccountView {
 }
 
 impl AccountView {
+    /// Keeps the safer of what this shows and what `other` does. What only one of them shows is kept as it is.
+    pub fn keep_safer(&mut self, other: &Self) {
+        self.balance = self.balance.min(other.balance);
+        for (channel_id, (channel, view)) in &other.channels {
+            let kept = self.channels.entry(*channel_id).or_insert((*channel, *view));
+            kept.1 = kept.1.safer(*view);
+        }
+    }
+
     /// What one of the account's channels shows; nothing if it was never looked at.
     #[must_use]
     pub fn channel(&self, channel_id: ChannelId) -> Option<ChannelView> {

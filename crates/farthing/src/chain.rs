@@ -224,6 +224,12 @@ impl Chain {
         Ok(chain)
     }
 
+    /// Scheme, host and port of the node's URL: what may be shown of it.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.url
+    }
+
     /// The chain's id.
     #[must_use]
     pub const fn chain_id(&self) -> u64 {

@@ -118,6 +118,14 @@ pub enum EscrowError {
     /// A voucher that no batch can carry.
     #[error(transparent)]
     Row(#[from] farthing_core::batch::RowError),
+    /// Fewer nodes answered than have to.
+    #[error("{answered} of the chain's nodes answered, and {required} have to")]
+    TooFewNodes {
+        /// How many did.
+        answered: usize,
+        /// How many have to.
+        required: usize,
+    },
     /// The contract answered with something else than its ABI says.
     #[error("the answer is not an escrow's: {0}")]
     Answer(String),

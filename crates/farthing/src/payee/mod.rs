@@ -8,6 +8,7 @@ pub mod audit;
 mod contacts;
 pub mod earnings;
 pub mod embedded;
+pub mod nodes;
 mod payments;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use embedded::EmbeddedStore;
 pub use farthing_core::quote::Quote;
+pub use nodes::{NodeHealth, Nodes, NodesError, Trouble};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError};
 pub use redeemer::Redeemer;

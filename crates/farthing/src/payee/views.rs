@@ -30,6 +30,16 @@ impl Reading {
         *self == Self::default()
     }
 
+    /// The safer of two answers about the same channel.
+    #[must_use]
+    pub fn safer(self, other: Self) -> Self {
+        let head = Funds {
+            channel: self.head.channel.safer(other.head.channel),
+            account_balance: self.head.account_balance.min(other.head.account_balance),
+        };
+        Self { head, confirmed: self.confirmed.safer(other.confirmed) }
+    }
+
     /// Notes in an account's view what was read of it and of one of its channels.
     pub fn note_in(&self, account: &mut AccountView, channel_id: ChannelId, channel: &Channel) {
         account.balance = self.head.account_balance;

@@ -3,6 +3,7 @@
 //! Deposits and withdrawals, redemptions and close requests count from the head; reservations and redemptions count as
 //! good news when they are final.
 
+use super::nodes::{Nodes, Trouble};
 use super::store::Entry;
 use super::{Payee, StoreError, alarm};
 use crate::chain::{Block, ChainError};
@@ -47,6 +48,7 @@ impl From<ChainError> for WatchError {
 #[derive(Debug)]
 pub struct Watcher {
     payee: Payee,
+    nodes: Nodes,
     escrow: Escrow,
     head_age_max: Option<Duration>,
     last: Option<Block>,
@@ -58,8 +60,10 @@ pub struct Watcher {
 impl Watcher {
     /// Begins to watch. Channels that the ledger knows are looked at in the first step.
     #[must_use]
-    pub fn new(payee: Payee, escrow: Escrow) -> Self {
-        Self { payee, escrow, head_age_max: None, last: None, confirmed: 0, unsettled: HashMap::new() }
+    pub fn new(payee: Payee, nodes: impl Into<Nodes>) -> Self {
+        let nodes = nodes.into();
+        let escrow = nodes.escrow(0).clone();
+        Self { payee, nodes, escrow, head_age_max: None, last: None, confirmed: 0, unsettled: HashMap::new() }
     }
 
     /// Trusts no view of the chain whose newest block is older than this. For chains that move by themselves.
@@ -87,10 +91,20 @@ impl Watcher {
     ///
     /// If the chain does not answer or the store fails; the next step makes up for it.
     pub async fn step(&mut self) -> Result<(), WatchError> {
+        let looked = self.look().await;
+        if let Err(WatchError::Escrow(error)) = &looked {
+            self.nodes.note_trouble(0, Trouble::Failing { reason: error.to_string() });
+        }
+        looked
+    }
+
+    async fn look(&mut self) -> Result<(), WatchError> {
         let chain = self.escrow.chain();
         let head = chain.block(BlockNumberOrTag::Latest).await?;
         let head = head.ok_or_else(|| EscrowError::Answer("no latest block".to_owned()))?;
-        let confirmed = chain.block(BlockNumberOrTag::Finalized).await?.map_or(0, |block| block.number);
+        let confirmed = chain.block(BlockNumberOrTag::Finalized).await?;
+        self.nodes.note_final(0, confirmed.is_some());
+        let confirmed = confirmed.map_or(0, |block| block.number);
         // Whoever was met since the last look may have been read before a block that the last look passed.
         let fresh = self.payee.views().take_fresh();
         self.unsettled.extend(fresh.into_iter().map(|account| (account, head.number)));
@@ -125,13 +139,12 @@ impl Watcher {
         let age = now.seconds_since(head.at);
         match self.head_age_max {
             Some(age_max) if age > age_max.as_secs() => {
-                tracing::warn!(
-                    block = head.number,
-                    age,
-                    "the node's newest block is old; credit stops until it follows"
-                );
+                self.nodes.note_trouble(0, Trouble::Old { block: head.number, age });
             }
-            _ => self.payee.views().note_seen(now),
+            _ => {
+                self.nodes.note_well(0, *head);
+                self.payee.views().note_seen(now);
+            }
         }
     }
 
