@@ -232,12 +232,13 @@ pub async fn transactions_are_on_record_until_settled(stage: &dyn StoreStage) {
         at,
         state,
     };
-    write(store.as_ref(), &[relayed(1, 1, 100), Entry::Redemption(redemption(RedemptionState::Sent))]).await;
+    let transaction = |state| Entry::Redemption { redemption: redemption(state), fence: None };
+    write(store.as_ref(), &[relayed(1, 1, 100), transaction(RedemptionState::Sent)]).await;
     write(store.as_ref(), &[relayed(2, 1, 130), relayed(3, 2, 50)]).await;
     // It was replaced, and cost nothing.
     write(store.as_ref(), &[relayed(1, 1, 0)]).await;
     let mined = RedemptionState::Mined { block: 8, gas_used: 9, gas_price: 10 };
-    write(store.as_ref(), &[Entry::Redemption(redemption(mined))]).await;
+    write(store.as_ref(), &[transaction(mined)]).await;
     drop(store);
 
     let store = open(stage).await;

@@ -3,7 +3,7 @@
 use farthing::core::ledger::{ChannelBooks, Charge, Purchase};
 use farthing::core::wire::ChallengeSecret;
 use farthing::core::{AccountId, Amount, B256, ChannelId};
-use farthing::payee::store::{Entry, Outcome, Record, RecordKind, Relayed, Visitor};
+use farthing::payee::store::{Entry, Outcome, OwingVisitor, Record, RecordKind, Redemption, Relayed, Visitor};
 use farthing::payee::views::BoxFuture;
 use farthing::payee::{PayeeStore, StoreError};
 use std::future::ready;
@@ -86,6 +86,18 @@ impl PayeeStore for FailingStore {
 
     fn relay_spent(&self, day: u64) -> BoxFuture<'_, Result<Amount, StoreError>> {
         self.store.relay_spent(day)
+    }
+
+    fn unsettled(&self) -> BoxFuture<'_, Result<Vec<Redemption>, StoreError>> {
+        self.store.unsettled()
+    }
+
+    fn redemption(&self, hash: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>> {
+        self.store.redemption(hash)
+    }
+
+    fn visit_owing<'a>(&'a self, visitor: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.visit_owing(visitor)
     }
 
     fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {

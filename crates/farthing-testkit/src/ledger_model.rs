@@ -84,7 +84,7 @@ impl Expected {
                 CreditRefusal::AlreadyCredited { .. } => "already credited",
                 other => panic!("the model does not know {other:?}"),
             }),
-            Outcome::Noted => Self::Noted,
+            Outcome::Noted | Outcome::Leased(_) | Outcome::Held(_) | Outcome::Fenced(_) => Self::Noted,
         }
     }
 }
@@ -175,7 +175,7 @@ impl LedgerModel {
                 }
                 Expected::Noted
             }
-            Entry::Redemption(_) | Entry::Relayed(_) => Expected::Noted,
+            Entry::Redemption { .. } | Entry::Relayed(_) | Entry::Lease { .. } => Expected::Noted,
         }
     }
 

@@ -85,7 +85,7 @@ fn transaction(number: usize, at: Timestamp) -> [Entry; 2] {
         at,
         state: RedemptionState::Sent,
     };
-    [Entry::Relayed(relayed), Entry::Redemption(redemption)]
+    [Entry::Relayed(relayed), Entry::Redemption { redemption, fence: None }]
 }
 
 /// Whether a batch was taken as a whole: all of it as new, or, if it was sent before, all of it again.

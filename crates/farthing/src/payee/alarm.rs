@@ -39,5 +39,6 @@ async fn was_leaving(payee: &Payee, channel_id: ChannelId) -> bool {
 
 /// Whether the event is of a transaction that is on record here, which it is before it is sent.
 async fn was_sent_here(payee: &Payee, log: &Log) -> Result<bool, StoreError> {
-    Ok(payee.store().redemptions().await?.iter().any(|redemption| Some(redemption.hash) == log.transaction_hash))
+    let Some(hash) = log.transaction_hash else { return Ok(false) };
+    Ok(payee.store().redemption(hash).await?.is_some())
 }

@@ -10,7 +10,10 @@ mod mark;
 mod migration;
 
 use super::posting::{self, Changes, ChargeId, Needs, Rows};
-use super::store::{Entry, LedgerIdentity, Outcome, PayeeStore, Record, RecordKind, Relayed, StoreError, Visitor};
+use super::store::{
+    Entry, Lease, LedgerIdentity, Outcome, Owing, OwingVisitor, PayeeStore, Record, RecordKind, Redemption, Relayed,
+    StoreError, Visitor,
+};
 use super::views::BoxFuture;
 use farthing_core::ledger::{self, ChannelBooks, Charge, Purchase};
 use farthing_core::wire::ChallengeSecret;
@@ -29,6 +32,7 @@ use std::fs::File;
 use std::future::ready;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 type Bytes = &'static [u8];
 type Rowset = TableDefinition<'static, Bytes, Bytes>;
@@ -50,6 +54,8 @@ const CREDITS: Rowset = TableDefinition::new("credits");
 const FINAL_REDEMPTIONS: Rowset = TableDefinition::new("final redemptions");
 /// Transaction hash → redemption.
 const REDEMPTIONS: Rowset = TableDefinition::new("redemptions");
+/// Transaction hash → nothing: which redemptions the chain has not had its last word on.
+const UNSETTLED: TableDefinition<'_, Bytes, ()> = TableDefinition::new("unsettled");
 /// Transaction hash → what was relayed in it.
 const RELAYED: Rowset = TableDefinition::new("relayed");
 /// Digest that a payer signed → hash of the transaction that was sent last for it.
@@ -60,7 +66,10 @@ const STRANGERS: Sums = TableDefinition::new("strangers");
 const RELAY_SPENT: Sums = TableDefinition::new("relay spent");
 
 /// The version of the tables above and of what is in them.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
+
+/// What a batch is answered, and the lease if it has changed.
+type Decided = (Vec<Outcome>, Option<Lease>);
 
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -73,6 +82,10 @@ pub struct EmbeddedStore {
     database: Database,
     mark: Mark,
     path: String,
+    /// Not in the file. Whoever had the lease of an earlier opening wrote through that, which has ended: the file is one
+    /// process's at a time, and one store's in it. So its fence may come again and fences nobody, and the next process
+    /// need not wait until the lease of one that was killed runs out.
+    lease: Mutex<Option<Lease>>,
 }
 
 impl fmt::Debug for EmbeddedStore {
@@ -148,7 +161,7 @@ impl EmbeddedStore {
             return Err(StoreError::Forgotten { path, found: found_batches, acknowledged });
         }
         let mark = Mark::begin(mark_file, found).map_err(|error| failed_at(&path, &error))?;
-        Ok(Self { database, mark, path })
+        Ok(Self { database, mark, path, lease: Mutex::default() })
     }
 
     fn failed(&self, reason: &dyn fmt::Display) -> StoreError {
@@ -178,12 +191,37 @@ impl EmbeddedStore {
     }
 
     fn accept(&self, batch: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        let needs = Needs::of(batch);
+        if !needs.lease {
+            return self.accept_under(None, batch, &needs).map(|(outcomes, _)| outcomes);
+        }
+        // Held until the batch is durable: what was fenced by this lease is written before it passes on.
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let (outcomes, changed) = if batch.iter().all(|entry| matches!(entry, Entry::Lease { .. })) {
+            self.decide_on_lease(*lease, batch)?
+        } else {
+            self.accept_under(*lease, batch, &needs)?
+        };
+        *lease = changed.or(*lease);
+        Ok(outcomes)
+    }
+
+    /// Returns the lease as well, if it has changed.
+    fn accept_under(&self, lease: Option<Lease>, batch: &[Entry], needs: &Needs) -> Result<Decided, StoreError> {
         self.write(|transaction| {
-            let rows = load(transaction, &Needs::of(batch)).map_err(|error| self.failed(&error))?;
-            let (outcomes, changes) = posting::post(batch, rows);
+            let rows = load(transaction, needs).map_err(|error| self.failed(&error))?;
+            let (outcomes, changes) = posting::post(batch, Rows { lease, ..rows });
             apply(transaction, &changes).map_err(|error| self.failed(&error))?;
-            Ok(outcomes)
+            Ok((outcomes, changes.lease))
         })
+    }
+
+    /// A lease is renewed day and night, and nothing of it is in the file: so the disk is left in peace.
+    fn decide_on_lease(&self, lease: Option<Lease>, batch: &[Entry]) -> Result<Decided, StoreError> {
+        // Whoever could not write under the lease is not given it.
+        self.database.begin_write().map_err(|error| self.failed(&error))?;
+        let (outcomes, changes) = posting::post(batch, Rows { lease, ..Rows::default() });
+        Ok((outcomes, changes.lease))
     }
 
     fn put_back(&self, records: &[Record]) -> Result<(), StoreError> {
@@ -191,6 +229,20 @@ impl EmbeddedStore {
             let rows = load(transaction, &posting::restore_needs(records)).map_err(|error| self.failed(&error))?;
             let changes = posting::restore(records, rows)?;
             apply(transaction, &changes).map_err(|error| self.failed(&error))
+        })
+    }
+
+    fn show_owing(&self, visitor: OwingVisitor<'_>) -> Result<(), StoreError> {
+        let reader = self.database.begin_read().map_err(|error| self.failed(&error))?;
+        let charges = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
+        self.each(&reader, BOOKS, |key, books: ChannelBooks| {
+            if books.outstanding().is_zero() {
+                return Ok(());
+            }
+            let channel_id = channel_id_of(key);
+            let since = first_charge_above(&charges, channel_id, books.redeemed);
+            let since = since.map_err(|error| self.failed(&error))?.at;
+            visitor(Owing { channel_id, books, since })
         })
     }
 
@@ -348,9 +400,39 @@ impl PayeeStore for EmbeddedStore {
         self.read(|reader| Ok(sum(&reader.open_table(RELAY_SPENT)?, day)?.unwrap_or_default()))
     }
 
+    fn unsettled(&self) -> BoxFuture<'_, Result<Vec<Redemption>, StoreError>> {
+        self.read(|reader| {
+            let redemptions = reader.open_table(REDEMPTIONS)?;
+            let unsettled = reader.open_table(UNSETTLED)?;
+            let missing = || Trouble::Corrupted("a redemption that is not settled is missing".to_owned());
+            unsettled.iter()?.map(|entry| get(&redemptions, entry?.0.value())?.ok_or_else(missing)).collect()
+        })
+    }
+
+    fn redemption(&self, hash: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>> {
+        self.read(|reader| get(&reader.open_table(REDEMPTIONS)?, hash.as_slice()))
+    }
+
+    fn visit_owing<'a>(&'a self, visitor: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.show_owing(visitor) })
+    }
+
     fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move { self.show(kinds, visitor) })
     }
+}
+
+/// A channel that owes something has one: its highest voucher promises all that is due.
+fn first_charge_above(
+    charges: &impl ReadableTable<Bytes, Bytes>,
+    channel_id: ChannelId,
+    redeemed: Amount,
+) -> Result<Charge, Trouble> {
+    let first = amount_key(channel_id, redeemed.saturating_add(Amount::new(1)));
+    let last = amount_key(channel_id, Amount::new(u128::MAX));
+    let missing = || Trouble::Corrupted(format!("channel {channel_id} owes something and has no charge for it"));
+    let entry = charges.range(first.as_slice()..=last.as_slice())?.next().ok_or_else(missing)?;
+    decode(entry?.1.value())
 }
 
 /// Begins a new ledger, or makes sure that an old one is what was asked for and up to date. Returns its name, and how
@@ -366,7 +448,7 @@ fn begin_or_check(database: &Database, path: &str, identity: &LedgerIdentity) ->
     }
     match version {
         Some(SCHEMA_VERSION) => {}
-        Some(1) => begin_from_version_one(&transaction).map_err(failed)?,
+        Some(found @ (1 | 2)) => begin_from(found, &transaction).map_err(failed)?,
         Some(found) => {
             return Err(StoreError::Schema { path: path.to_owned(), found, expected: SCHEMA_VERSION });
         }
@@ -389,12 +471,15 @@ fn facts(transaction: &WriteTransaction) -> Result<(Option<u32>, Option<LedgerId
     Ok((version, identity))
 }
 
-fn begin_from_version_one(transaction: &WriteTransaction) -> Result<(), Trouble> {
+fn begin_from(version: u32, transaction: &WriteTransaction) -> Result<(), Trouble> {
     make_tables(transaction)?;
-    migration::from_version_one(transaction)?;
-    let mut meta = transaction.open_table(META)?;
-    meta.insert("version", encode(&SCHEMA_VERSION)?.as_slice())?;
-    name_ledger(&mut meta)
+    if version == 1 {
+        migration::from_version_one(transaction)?;
+        name_ledger(&mut transaction.open_table(META)?)?;
+    }
+    migration::from_version_two(transaction)?;
+    transaction.open_table(META)?.insert("version", encode(&SCHEMA_VERSION)?.as_slice())?;
+    Ok(())
 }
 
 /// The ledger's name, and how many batches are in it.
@@ -439,6 +524,7 @@ fn make_tables(transaction: &WriteTransaction) -> Result<(), Trouble> {
         transaction.open_table(table)?;
     }
     transaction.open_table(ACCOUNTS)?;
+    transaction.open_table(UNSETTLED)?;
     Ok(())
 }
 
@@ -455,6 +541,13 @@ fn load(transaction: &WriteTransaction, needs: &Needs) -> Result<Rows, Trouble> 
     }
     rows.charges = load_by_amount(transaction, CHARGES, &needs.charges)?;
     rows.credits = load_by_amount(transaction, CREDITS, &needs.credits)?;
+    if !needs.redemptions.is_empty() {
+        let redemptions = transaction.open_table(REDEMPTIONS)?;
+        for hash in &needs.redemptions {
+            let known = get::<Redemption>(&redemptions, hash.as_slice())?;
+            rows.redemptions.extend(known.map(|known| (*hash, known.state)));
+        }
+    }
     let relayed = transaction.open_table(RELAYED)?;
     for hash in &needs.relayed {
         rows.relayed.extend(get(&relayed, hash.as_slice())?.map(|relayed| (*hash, relayed)));
@@ -495,7 +588,7 @@ fn apply(transaction: &WriteTransaction, changes: &Changes) -> Result<(), Troubl
     let finals =
         changes.final_redemptions.iter().map(|(id, redemption)| (by_amount(id, redemption.redeemed), redemption));
     put(transaction, FINAL_REDEMPTIONS, finals)?;
-    put(transaction, REDEMPTIONS, changes.redemptions.iter())?;
+    put_redemptions(transaction, changes.redemptions.values())?;
     put(transaction, RELAYED, changes.relayed.iter())?;
     let mut purchases = transaction.open_table(PURCHASES)?;
     for (purchase, (channel_id, amount)) in &changes.purchases {
@@ -510,6 +603,28 @@ fn apply(transaction: &WriteTransaction, changes: &Changes) -> Result<(), Troubl
         for (day, amount) in sums {
             table.insert(*day, amount.base_units())?;
         }
+    }
+    Ok(())
+}
+
+/// Writes redemptions down, and which of them are not settled.
+fn put_redemptions<'a>(
+    transaction: &WriteTransaction,
+    redemptions: impl Iterator<Item = &'a Redemption> + Clone,
+) -> Result<(), Trouble> {
+    put(transaction, REDEMPTIONS, redemptions.clone().map(|redemption| (redemption.hash, redemption)))?;
+    let mut redemptions = redemptions.peekable();
+    if redemptions.peek().is_none() {
+        return Ok(());
+    }
+    let mut unsettled = transaction.open_table(UNSETTLED)?;
+    for redemption in redemptions {
+        let hash = redemption.hash.as_slice();
+        if redemption.state.is_unsettled() {
+            unsettled.insert(hash, ())?
+        } else {
+            unsettled.remove(hash)?
+        };
     }
     Ok(())
 }

@@ -329,7 +329,8 @@ impl Payee {
                 Ok(Sale { receipt, again })
             }
             Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
-            Outcome::Credited { .. } | Outcome::NotCredited(_) | Outcome::Noted => Err(StoreError::Closed.into()),
+            // No store answers a charge with anything else.
+            _ => Err(StoreError::Closed.into()),
         }
     }
 

@@ -3,7 +3,7 @@
 //! A store looks up what a batch [`Needs`], hands it over as [`Rows`], and writes the [`Changes`]. Each entry sees those
 //! before it, and a row that several entries touch is changed once.
 
-use super::store::{Entry, Outcome, PendingCharge, Record, Redemption, Relayed, StoreError};
+use super::store::{Entry, Lease, Outcome, PendingCharge, Record, Redemption, RedemptionState, Relayed, StoreError};
 use farthing_core::exposure::AccountPosition;
 use farthing_core::ledger::{
     self, Acceptance, ChannelBooks, Charge, Credit, CreditRefusal, Crediting, FinalRedemption, Purchase,
@@ -27,10 +27,14 @@ pub struct Needs {
     pub credits: BTreeSet<ChargeId>,
     /// What accounts without history were served for on these days.
     pub strangers: BTreeSet<u64>,
+    /// What became of the redemptions in these transactions.
+    pub redemptions: BTreeSet<B256>,
     /// What was relayed in these transactions.
     pub relayed: BTreeSet<B256>,
     /// What relaying cost on these days.
     pub relay_spent: BTreeSet<u64>,
+    /// The lease, which nobody else may change before this batch is written.
+    pub lease: bool,
 }
 
 impl Needs {
@@ -54,11 +58,15 @@ impl Needs {
                 Entry::Redeemed { channel_id, .. } => {
                     needs.channels.insert(*channel_id);
                 }
-                Entry::Redemption(_) => {}
+                Entry::Redemption { redemption, fence } => {
+                    needs.redemptions.insert(redemption.hash);
+                    needs.lease |= fence.is_some();
+                }
                 Entry::Relayed(relayed) => {
                     needs.relayed.insert(relayed.hash);
                     needs.relay_spent.insert(relayed.at.day());
                 }
+                Entry::Lease { .. } => needs.lease = true,
             }
         }
         needs
@@ -79,9 +87,13 @@ pub struct Rows {
     /// Sums by day.
     pub strangers: BTreeMap<u64, Amount>,
     /// By transaction.
+    pub redemptions: BTreeMap<B256, RedemptionState>,
+    /// By transaction.
     pub relayed: BTreeMap<B256, Relayed>,
     /// Sums by day, in wei.
     pub relay_spent: BTreeMap<u64, Amount>,
+    /// The lease, if anybody has ever had it.
+    pub lease: Option<Lease>,
 }
 
 /// What is to be written. Rows that are not new replace the row of the same id.
@@ -109,6 +121,8 @@ pub struct Changes {
     pub strangers: BTreeMap<u64, Amount>,
     /// Sums by day, in wei.
     pub relay_spent: BTreeMap<u64, Amount>,
+    /// The lease, if it has changed.
+    pub lease: Option<Lease>,
 }
 
 /// Decides on a batch, in order.
@@ -136,14 +150,12 @@ impl Posting {
                 self.redeemed(*channel_id, *redeemed, *block, *at);
                 Outcome::Noted
             }
-            Entry::Redemption(redemption) => {
-                self.changes.redemptions.insert(redemption.hash, redemption.clone());
-                Outcome::Noted
-            }
+            Entry::Redemption { redemption, fence } => self.redemption(redemption, *fence),
             Entry::Relayed(relayed) => {
                 self.relayed(relayed);
                 Outcome::Noted
             }
+            Entry::Lease { holder, at, until } => self.lease(*holder, *at, *until),
         }
     }
 
@@ -211,6 +223,52 @@ impl Posting {
             let redemption = FinalRedemption { redeemed, paid, block, at };
             self.changes.final_redemptions.push((channel_id, redemption));
         }
+    }
+
+    /// Whoever waited too long under its lease is stopped here: what another holder may have sent meanwhile it does not
+    /// know.
+    fn redemption(&mut self, redemption: &Redemption, fence: Option<u64>) -> Outcome {
+        let lease = self.rows.lease;
+        if fence.is_some() && fence != lease.map(|lease| lease.fence) {
+            return Outcome::Fenced(lease.unwrap_or(Lease::NOBODYS));
+        }
+        let known = self.rows.redemptions.get(&redemption.hash);
+        if !known.is_some_and(RedemptionState::is_final) {
+            self.rows.redemptions.insert(redemption.hash, redemption.state);
+            self.changes.redemptions.insert(redemption.hash, redemption.clone());
+        }
+        Outcome::Noted
+    }
+
+    /// A holder renews its lease even after it ran out, if nobody has taken it: then nobody else has sent anything. The
+    /// fence outlives a lease that was given back, for a number that came again would let its first holder write.
+    fn lease(&mut self, holder: B256, at: Timestamp, until: Timestamp) -> Outcome {
+        let lease = self.rows.lease;
+        let own = lease.filter(|lease| lease.holder == holder);
+        if until <= at {
+            if let Some(own) = own {
+                // From now on, whatever time the asker's clock says it is.
+                self.write_lease(Lease { until: Timestamp::from_unix_seconds(0), ..own });
+            }
+            return Outcome::Noted;
+        }
+        let next = match (own, lease) {
+            (Some(own), _) => Lease { until, ..own },
+            (None, Some(other)) if other.until > at => return Outcome::Held(other),
+            (None, other) => {
+                let last = other.unwrap_or(Lease::NOBODYS);
+                // Without a number that nobody has had the lease passes to nobody.
+                let Some(fence) = last.fence.checked_add(1) else { return Outcome::Held(last) };
+                Lease { holder, fence, until }
+            }
+        };
+        self.write_lease(next);
+        Outcome::Leased(next)
+    }
+
+    fn write_lease(&mut self, lease: Lease) {
+        self.rows.lease = Some(lease);
+        self.changes.lease = Some(lease);
     }
 
     /// The day's sum grows by what is new, or shrinks by what it turned out not to have cost.

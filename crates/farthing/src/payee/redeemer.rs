@@ -493,7 +493,8 @@ impl Redeemer {
     }
 
     pub(super) async fn note(&self, record: Redemption, state: RedemptionState) -> Result<(), RedeemError> {
-        self.payee.writer().write(Entry::Redemption(Redemption { state, ..record })).await?;
+        let redemption = Redemption { state, ..record };
+        self.payee.writer().write(Entry::Redemption { redemption, fence: None }).await?;
         Ok(())
     }
 

@@ -77,7 +77,8 @@ async fn describe(store: &dyn PayeeStore, charge: ChargeId, outcome: Outcome) ->
     let (books, credit, again) = match outcome {
         Outcome::Credited { books, credit, again } => (books, credit, again),
         Outcome::NotCredited(refusal) => return Err(refusal.into()),
-        Outcome::Charged { .. } | Outcome::Refused(_) | Outcome::Noted => return Err(StoreError::Closed.into()),
+        // No store answers a credit with anything else.
+        _ => return Err(StoreError::Closed.into()),
     };
     let charged = store.charge(channel_id, cumulative_amount).await?;
     let charged = charged.ok_or(CreditRefusal::NoSuchCharge { cumulative_amount })?;

@@ -97,8 +97,18 @@ pub struct Relayed {
 pub enum RedemptionState {
     /// Signed and perhaps sent; the chain has not shown it yet.
     Sent,
-    /// Mined in this block. What it paid counts when it is final, not from here.
+    /// Mined in this block, which a reorg can still undo. What it paid counts when it is final, not from here.
     Mined {
+        /// The block's number.
+        block: u64,
+        /// Gas it used.
+        gas_used: u64,
+        /// Wei per unit of gas.
+        #[serde(with = "crate::chain::wei")]
+        gas_price: u128,
+    },
+    /// Mined in this block, which is final. No entry changes it any more.
+    Final {
         /// The block's number.
         block: u64,
         /// Gas it used.
@@ -109,6 +119,54 @@ pub enum RedemptionState {
     },
     /// Mined and reverted, refused by the node, replaced or dropped: it paid nothing.
     Failed,
+}
+
+impl RedemptionState {
+    /// Whether the chain has not had its last word on it: it may yet be mined, or its block undone.
+    #[must_use]
+    pub const fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Sent | Self::Mined { .. })
+    }
+
+    /// Whether nothing changes it any more.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Final { .. })
+    }
+}
+
+/// Who may send for a ledger now. There is one a ledger.
+///
+/// The time on it only spares replicas the work of preparing what another sends: clocks differ, and a process may stand
+/// still for any time between its look at the clock and what it does next. What keeps two from sending is the fence. It
+/// grows whenever the lease passes to another holder, and a [redemption with a fence](Entry::Redemption) is written only
+/// while that is still the lease's. Whoever is answered [`Outcome::Noted`] wrote before the lease passed on, so its
+/// successor finds the redemption among the [unsettled](PayeeStore::unsettled) and sends at the same nonce, where one at
+/// most is mined. Whoever is answered [`Outcome::Fenced`] has nothing on record, and must not broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who has it: drawn at random by whoever asks, so that no two are the same.
+    pub holder: B256,
+    /// How often it has passed to another holder, this one included: never the same for two of them.
+    pub fence: u64,
+    /// From when on anyone may have it.
+    pub until: Timestamp,
+}
+
+impl Lease {
+    /// The lease of a ledger that nobody has asked for yet. No fence is its fence.
+    pub const NOBODYS: Self = Self { holder: B256::ZERO, fence: 0, until: Timestamp::from_unix_seconds(0) };
+}
+
+/// A channel whose payee has something to redeem, or to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owing {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// Its books, with something outstanding.
+    pub books: ChannelBooks,
+    /// When its lowest charge above what was redeemed was made: nothing that it owes is older.
+    pub since: Timestamp,
 }
 
 /// One entry of a batch.
@@ -139,9 +197,24 @@ pub enum Entry {
         at: Timestamp,
     },
     /// A redemption is about to be sent, or something became of it.
-    Redemption(Redemption),
+    Redemption {
+        /// What it is now.
+        redemption: Redemption,
+        /// The fence of the lease under which it is sent: written only while the lease has this one. `None` asks for no
+        /// lease; it is for what is seen of the chain, and for whoever is alone with the ledger.
+        fence: Option<u64>,
+    },
     /// Something is about to be relayed, or its cost is known now.
     Relayed(Relayed),
+    /// Asks for the lease, renews it or gives it back.
+    Lease {
+        /// Who asks.
+        holder: B256,
+        /// Now.
+        at: Timestamp,
+        /// Until when it is wanted. Not later than `at` gives it back, if the asker has it.
+        until: Timestamp,
+    },
 }
 
 /// What became of an entry.
@@ -169,8 +242,15 @@ pub enum Outcome {
     },
     /// The credit is not given, and nothing has changed.
     NotCredited(CreditRefusal),
-    /// Written down.
+    /// Written down, or there was nothing to write: a redemption that is final stays so, and a lease that was given back is
+    /// free, whoever had it.
     Noted,
+    /// The lease is the asker's from now on, or still.
+    Leased(Lease),
+    /// Somebody else has the lease, and nothing has changed.
+    Held(Lease),
+    /// The lease has passed to this holder, so nothing was written, and nothing may be broadcast.
+    Fenced(Lease),
 }
 
 /// Thrown when a store can't be opened, read or written. What was to be written may not be served.
@@ -334,6 +414,9 @@ impl RecordKind {
 /// Is shown records one by one; an error ends the visit.
 pub type Visitor<'a> = &'a mut (dyn FnMut(Record) -> Result<(), StoreError> + Send);
 
+/// Is shown channels that owe something, one by one; an error ends the visit.
+pub type OwingVisitor<'a> = &'a mut (dyn FnMut(Owing) -> Result<(), StoreError> + Send);
+
 /// A payee's ledger on something durable.
 ///
 /// The only write of a running payee is [`PayeeStore::accept_batch`]: there is no get-then-put through which two writers
@@ -385,6 +468,16 @@ pub trait PayeeStore: fmt::Debug + Send + Sync {
     /// What a UTC day's relaying has cost, in wei, with the most that it can cost for what is not mined yet.
     fn relay_spent(&self, day: u64) -> BoxFuture<'_, Result<Amount, StoreError>>;
 
+    /// What the chain has not had its last word on, in any order. As cheap as there are few of them, however many
+    /// redemptions are settled.
+    fn unsettled(&self) -> BoxFuture<'_, Result<Vec<Redemption>, StoreError>>;
+
+    /// The redemption in a transaction.
+    fn redemption(&self, hash: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>>;
+
+    /// Shows every channel that owes something, as they are at one moment, in any order.
+    fn visit_owing<'a>(&'a self, visitor: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+
     /// Shows all records of these kinds, kind by kind, as they are at one moment; what was relayed in the order of its
     /// signing, everything else in any order.
     fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -428,6 +521,21 @@ impl dyn PayeeStore + '_ {
             _ => None,
         })
         .await
+    }
+
+    /// Every channel that owes something.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be read.
+    pub async fn owing(&self) -> Result<Vec<Owing>, StoreError> {
+        let mut all = Vec::new();
+        self.visit_owing(&mut |owing| {
+            all.push(owing);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
     }
 
     async fn all<T: Send>(

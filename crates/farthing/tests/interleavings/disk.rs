@@ -4,7 +4,9 @@ use farthing::core::ledger::{ChannelBooks, Charge, Purchase};
 use farthing::core::wire::ChallengeSecret;
 use farthing::core::{AccountId, Amount, B256, ChannelId};
 use farthing::payee::posting::{Changes, ChargeId, Rows, post};
-use farthing::payee::store::{Entry, Outcome, PayeeStore, Record, RecordKind, Relayed, StoreError, Visitor};
+use farthing::payee::store::{
+    Entry, Outcome, OwingVisitor, PayeeStore, Record, RecordKind, Redemption, Relayed, StoreError, Visitor,
+};
 use farthing::payee::views::BoxFuture;
 use shuttle::sync::mpsc::Sender;
 use shuttle::sync::{Mutex, MutexGuard};
@@ -196,6 +198,18 @@ impl PayeeStore for DiskStore {
     }
 
     fn relay_spent(&self, _: u64) -> BoxFuture<'_, Result<Amount, StoreError>> {
+        unreachable!("{UNREAD}")
+    }
+
+    fn unsettled(&self) -> BoxFuture<'_, Result<Vec<Redemption>, StoreError>> {
+        unreachable!("{UNREAD}")
+    }
+
+    fn redemption(&self, _: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>> {
+        unreachable!("{UNREAD}")
+    }
+
+    fn visit_owing<'a>(&'a self, _: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         unreachable!("{UNREAD}")
     }
 

@@ -86,10 +86,10 @@ async fn a_ledger_of_version_one_is_brought_up_to_date() {
 async fn a_ledger_of_a_newer_version_is_left_alone() {
     let folder = ledger(3).await;
     let before = records(open(folder.path()).unwrap().as_ref()).await.unwrap();
-    set_version(folder.path(), 3);
+    set_version(folder.path(), 4);
     let refused = open(folder.path()).unwrap_err();
-    assert!(matches!(refused, StoreError::Schema { found: 3, expected: 2, .. }), "{refused}");
-    set_version(folder.path(), 2);
+    assert!(matches!(refused, StoreError::Schema { found: 4, expected: 3, .. }), "{refused}");
+    set_version(folder.path(), 3);
     assert_eq!(records(open(folder.path()).unwrap().as_ref()).await.unwrap(), before);
 }
 

@@ -42,8 +42,8 @@ async fn full_ledger(seed: u64) -> (TempDir, EmbeddedStore) {
     };
     let failed = Redemption { hash: B256::repeat_byte(0xb1), state: RedemptionState::Failed, ..redemption.clone() };
     let entries = [
-        Entry::Redemption(redemption),
-        Entry::Redemption(failed),
+        Entry::Redemption { redemption, fence: None },
+        Entry::Redemption { redemption: failed, fence: None },
         Entry::Relayed(relayed(1, 21_000_000_000_000)),
         Entry::Relayed(relayed(7, u128::from(u64::MAX) * 5)),
     ];

@@ -4,7 +4,9 @@ use farthing::core::ledger::{ChannelBooks, Charge, Purchase};
 use farthing::core::wire::ChallengeSecret;
 use farthing::core::{AccountId, Amount, B256, Channel, ChannelId, Token};
 use farthing::escrow::{EscrowError, Funds};
-use farthing::payee::store::{Entry, Outcome, Record, RecordKind, Relayed, StoreError, Visitor};
+use farthing::payee::store::{
+    Entry, Outcome, OwingVisitor, Record, RecordKind, Redemption, Relayed, StoreError, Visitor,
+};
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, Payee, PayeeOptions, PayeeStore};
 use farthing::{PrivateKeySigner, clock};
@@ -106,6 +108,10 @@ impl PayeeStore for Hasty {
         self.scratch.visit(kinds, visitor)
     }
 
+    fn visit_owing<'a>(&'a self, visitor: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.scratch.visit_owing(visitor)
+    }
+
     from_scratch! {
         challenge_secret() -> ChallengeSecret;
         books(channel_id: ChannelId) -> Option<ChannelBooks>;
@@ -117,6 +123,8 @@ impl PayeeStore for Hasty {
         relayed(request: B256) -> Option<Relayed>;
         relayed_in(hash: B256) -> Option<Relayed>;
         relay_spent(day: u64) -> Amount;
+        unsettled() -> Vec<Redemption>;
+        redemption(hash: B256) -> Option<Redemption>;
     }
 }
 

@@ -1,12 +1,13 @@
 //! Ledgers of older versions, brought up to date when they are opened.
 
 use super::{
-    BOOKS, CHARGES, FINAL_REDEMPTIONS, PURCHASES, RELAYED, Rowset, Trouble, amount_key, channel_id_of, decode,
-    purchase_key, put,
+    BOOKS, CHARGES, FINAL_REDEMPTIONS, PURCHASES, REDEMPTIONS, RELAYED, Rowset, Trouble, amount_key, channel_id_of,
+    decode, purchase_key, put, put_redemptions,
 };
-use crate::payee::store::Relayed;
+use crate::chain::Fees;
+use crate::payee::store::{Redemption, RedemptionState, Relayed};
 use farthing_core::ledger::{ChannelBooks, Charge, FinalRedemption, RequestId};
-use farthing_core::{Amount, B256, Channel, ChannelId, Timestamp, VoucherSignature};
+use farthing_core::{Address, Amount, B256, Channel, ChannelId, Timestamp, VoucherSignature};
 use redb::{ReadableTable, WriteTransaction};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,53 @@ struct RelayedOne {
     hash: B256,
     day: u64,
     cost: Amount,
+}
+
+/// A redemption of versions 1 and 2.
+#[derive(Deserialize)]
+struct RedemptionTwo {
+    hash: B256,
+    sender: Address,
+    nonce: u64,
+    fees: Fees,
+    vouchers: Vec<(ChannelId, Amount)>,
+    closes: bool,
+    at: Timestamp,
+    state: RedemptionStateTwo,
+}
+
+/// What became of it: nothing was final, and nobody looked again at what was mined.
+#[derive(Deserialize)]
+enum RedemptionStateTwo {
+    Sent,
+    Mined {
+        block: u64,
+        gas_used: u64,
+        #[serde(with = "crate::chain::wei")]
+        gas_price: u128,
+    },
+    Failed,
+}
+
+impl From<RedemptionTwo> for Redemption {
+    fn from(redemption: RedemptionTwo) -> Self {
+        let RedemptionTwo { hash, sender, nonce, fees, vouchers, closes, at, state } = redemption;
+        let state = match state {
+            RedemptionStateTwo::Sent => RedemptionState::Sent,
+            RedemptionStateTwo::Mined { block, gas_used, gas_price } => {
+                RedemptionState::Final { block, gas_used, gas_price }
+            }
+            RedemptionStateTwo::Failed => RedemptionState::Failed,
+        };
+        Self { hash, sender, nonce, fees, vouchers, closes, at, state }
+    }
+}
+
+/// From version 2: what was mined was taken for settled, so it becomes final; what is not settled gets an index.
+pub(super) fn from_version_two(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    let redemptions = all::<RedemptionTwo>(transaction, REDEMPTIONS)?;
+    let redemptions: Vec<Redemption> = redemptions.into_iter().map(|(_, redemption)| redemption.into()).collect();
+    put_redemptions(transaction, redemptions.iter())
 }
 
 /// From version 1: purchases get rows of their own, and what the chain has finally paid becomes an entry, of block 0.

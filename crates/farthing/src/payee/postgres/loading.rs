@@ -6,7 +6,7 @@ use super::numeric::Numeric;
 use super::rows::{self, Damage};
 use super::session::{Parameters, Session};
 use super::statements::Sql;
-use farthing_core::{AccountId, ChannelId};
+use farthing_core::{AccountId, B256, ChannelId};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{Error, Row};
 
@@ -26,8 +26,10 @@ pub(super) struct Loaded {
     charges: Vec<Row>,
     credits: Vec<Row>,
     strangers: Vec<Row>,
+    redemptions: Vec<Row>,
     relayed: Vec<Row>,
     relay_spent: Vec<Row>,
+    lease: Vec<Row>,
 }
 
 /// The accounts whose books a batch may change.
@@ -60,28 +62,33 @@ pub(super) async fn begin(
     let (charges, credits) = (ChargeIds::of(&needs.charges), ChargeIds::of(&needs.credits));
     let days = |days: &BTreeSet<u64>| days.iter().map(|day| day.cast_signed()).collect::<Vec<i64>>();
     let (stranger_days, relay_days) = (days(&needs.strangers), days(&needs.relay_spent));
-    let hashes: Vec<&[u8]> = needs.relayed.iter().map(|hash| hash.as_slice()).collect();
+    let hashes = |hashes: &'_ BTreeSet<B256>| hashes.iter().map(|hash| hash.to_vec()).collect::<Vec<_>>();
+    let (redemption_hashes, relayed_hashes) = (hashes(&needs.redemptions), hashes(&needs.relayed));
     let sums = |free, held| if hold_sums { held } else { free };
     let mark: Parameters<'_> = &[&batch.writer.as_slice(), &batch.number, &batch.day.cast_signed()];
     let of_accounts: Parameters<'_> = &[&ids];
     let of_charges: Parameters<'_> = &[&charges.channels, &charges.amounts];
     let of_credits: Parameters<'_> = &[&credits.channels, &credits.amounts];
     let (of_strangers, of_relayed_days): (Parameters<'_>, Parameters<'_>) = (&[&stranger_days], &[&relay_days]);
-    let of_relayed: Parameters<'_> = &[&hashes];
-    let (_, marked, _, _, strangers, relay_spent, channels, charges, credits, relayed) = tokio::try_join!(
+    let (of_redemptions, of_relayed): (Parameters<'_>, Parameters<'_>) = (&[&redemption_hashes], &[&relayed_hashes]);
+    let found = tokio::try_join!(
         biased;
         session.control("BEGIN"),
         session.execute(Sql::Mark, mark),
         rows_of(session, ids.is_empty(), Sql::AddAccounts, of_accounts),
         rows_of(session, ids.is_empty(), Sql::HoldAccounts, of_accounts),
+        rows_of(session, !needs.lease, Sql::HoldLease, &[]),
+        rows_of(session, redemption_hashes.is_empty(), Sql::HoldRedemptions, of_redemptions),
         rows_of(session, stranger_days.is_empty(), sums(Sql::Strangers, Sql::HoldStrangers), of_strangers),
         rows_of(session, relay_days.is_empty(), sums(Sql::RelaySpent, Sql::HoldRelaySpent), of_relayed_days),
         rows_of(session, ids.is_empty(), Sql::ChannelsOfAccounts, of_accounts),
         rows_of(session, charges.is_empty(), Sql::Charges, of_charges),
         rows_of(session, credits.is_empty(), Sql::Credits, of_credits),
-        rows_of(session, hashes.is_empty(), Sql::Relayed, of_relayed),
+        rows_of(session, relayed_hashes.is_empty(), Sql::Relayed, of_relayed),
     )?;
-    Ok(Loaded { is_new: marked > 0, channels, charges, credits, strangers, relayed, relay_spent })
+    let (_, marked, _, _, lease, redemptions, strangers, relay_spent, channels, charges, credits, relayed) = found;
+    let is_new = marked > 0;
+    Ok(Loaded { is_new, channels, charges, credits, strangers, redemptions, relayed, relay_spent, lease })
 }
 
 /// The rows of a query that is not sent if it would ask for nothing. Sends one statement at most, when it is first
@@ -128,6 +135,10 @@ impl Loaded {
         for row in &self.relayed {
             let relayed = rows::relayed(row)?;
             rows.relayed.insert(relayed.hash, relayed);
+        }
+        rows.redemptions = self.redemptions.iter().map(rows::state).collect::<Result<BTreeMap<_, _>, _>>()?;
+        for row in &self.lease {
+            rows.lease = rows::lease(row)?;
         }
         rows.strangers = self.strangers.iter().map(rows::day).collect::<Result<BTreeMap<_, _>, _>>()?;
         rows.relay_spent = self.relay_spent.iter().map(rows::day).collect::<Result<BTreeMap<_, _>, _>>()?;

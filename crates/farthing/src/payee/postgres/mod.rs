@@ -24,7 +24,8 @@ pub use server::{PostgresUrl, PostgresUrlError};
 
 use super::posting::{self, Needs};
 use super::store::{
-    Entry, LedgerIdentity, Outcome, PayeeStore, Record, RecordKind, Redemption, Relayed, StoreError, Visitor,
+    Entry, LedgerIdentity, Outcome, OwingVisitor, PayeeStore, Record, RecordKind, Redemption, Relayed, StoreError,
+    Visitor,
 };
 use super::views::BoxFuture;
 use batch::Writer;
@@ -33,7 +34,7 @@ use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Amount, B256, ChannelId};
 use futures_util::TryStreamExt;
 use numeric::Numeric;
-use readers::Readers;
+use readers::{Reader, Readers};
 use rows::Damage;
 use server::{Server, describe};
 use session::{Parameters, Session};
@@ -189,17 +190,31 @@ impl PostgresStore {
     }
 
     async fn show(&self, kinds: &[RecordKind], visitor: Visitor<'_>) -> Result<(), StoreError> {
-        let reader = self.readers.take(Instant::now() + self.readers.patience).await?;
-        let failed = |error: tokio_postgres::Error| self.server.failed(describe(&error));
-        // One moment for all of them, and as long as it takes.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
-        reader.session.control(begin).await.map_err(failed)?;
+        let reader = self.begin_visit().await?;
         for kind in kinds {
             self.show_kind(&reader.session, *kind, visitor).await?;
         }
-        reader.session.control("COMMIT").await.map_err(failed)?;
-        reader.give_back();
-        Ok(())
+        self.end_visit(reader).await
+    }
+
+    /// One moment for all that is read, and as long as it takes.
+    async fn begin_visit(&self) -> Result<Reader<'_>, StoreError> {
+        let reader = self.readers.take(Instant::now() + self.readers.patience).await?;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+        let begun = reader.session.control(begin).await;
+        begun.map(|()| reader).map_err(|error| self.server.failed(describe(&error)))
+    }
+
+    async fn end_visit(&self, reader: Reader<'_>) -> Result<(), StoreError> {
+        let ended = reader.session.control("COMMIT").await;
+        ended.map(|()| reader.give_back()).map_err(|error| self.server.failed(describe(&error)))
+    }
+
+    async fn show_owing(&self, visitor: OwingVisitor<'_>) -> Result<(), StoreError> {
+        let reader = self.begin_visit().await?;
+        let read = |row: &Row| rows::owing(row, &self.identity);
+        self.show_each(&reader.session, Sql::OwingChannels, read, visitor).await?;
+        self.end_visit(reader).await
     }
 
     async fn show_kind(&self, session: &Session, kind: RecordKind, visitor: Visitor<'_>) -> Result<(), StoreError> {
@@ -244,12 +259,22 @@ impl PostgresStore {
         sql: Sql,
         read: impl Fn(&Row) -> Result<T, Damage> + Send,
         visitor: Visitor<'_>,
-        record: impl Fn(T) -> Record + Send,
+        record: impl Fn(T) -> Record + Send + Sync,
+    ) -> Result<(), StoreError> {
+        self.show_each(session, sql, read, &mut |value| visitor(record(value))).await
+    }
+
+    async fn show_each<T: Send>(
+        &self,
+        session: &Session,
+        sql: Sql,
+        read: impl Fn(&Row) -> Result<T, Damage> + Send,
+        visitor: &mut (dyn FnMut(T) -> Result<(), StoreError> + Send),
     ) -> Result<(), StoreError> {
         let failed = |error: tokio_postgres::Error| self.server.failed(describe(&error));
         let mut stream = pin!(session.stream(sql).await.map_err(failed)?);
         while let Some(row) = stream.try_next().await.map_err(failed)? {
-            visitor(record(read(&row).map_err(|damage| self.server.failed(damage))?))?;
+            visitor(read(&row).map_err(|damage| self.server.failed(damage))?)?;
         }
         Ok(())
     }
@@ -257,21 +282,31 @@ impl PostgresStore {
     /// A redemption comes as a row for each of its vouchers, one after the other.
     async fn show_redemptions(&self, session: &Session, visitor: Visitor<'_>) -> Result<(), StoreError> {
         let mut last: Option<Redemption> = None;
-        let mut join = |record| {
-            let Record::Redemption { redemption } = record else { return Ok(()) };
-            match &mut last {
-                Some(last) if last.hash == redemption.hash => last.vouchers.extend(redemption.vouchers),
-                last => {
-                    if let Some(redemption) = last.replace(redemption) {
-                        visitor(Record::Redemption { redemption })?;
-                    }
-                }
-            }
-            Ok(())
+        let mut join = |row: Redemption| match join_vouchers(&mut last, row) {
+            Some(redemption) => visitor(Record::Redemption { redemption }),
+            None => Ok(()),
         };
-        let record = |redemption| Record::Redemption { redemption };
-        self.show_rows(session, Sql::AllRedemptions, rows::redemption, &mut join, record).await?;
+        self.show_each(session, Sql::AllRedemptions, rows::redemption, &mut join).await?;
         last.map_or(Ok(()), |redemption| visitor(Record::Redemption { redemption }))
+    }
+
+    async fn redemptions_in(&self, sql: Sql, parameters: Parameters<'_>) -> Result<Vec<Redemption>, StoreError> {
+        let rows = self.rows(sql, parameters, rows::redemption).await?;
+        let mut last = None;
+        let mut all: Vec<Redemption> = rows.into_iter().filter_map(|row| join_vouchers(&mut last, row)).collect();
+        all.extend(last);
+        Ok(all)
+    }
+}
+
+/// Adds a row to the redemption that it belongs to, or returns that one, which is whole, and begins the next.
+fn join_vouchers(last: &mut Option<Redemption>, row: Redemption) -> Option<Redemption> {
+    match last {
+        Some(last) if last.hash == row.hash => {
+            last.vouchers.extend(row.vouchers);
+            None
+        }
+        last => last.replace(row),
     }
 }
 
@@ -334,6 +369,18 @@ impl PayeeStore for PostgresStore {
             let spent = self.row(Sql::RelaySpent, &[&vec![day.cast_signed()]], rows::day).await?;
             Ok(spent.map_or(Amount::ZERO, |(_, amount)| amount))
         })
+    }
+
+    fn unsettled(&self) -> BoxFuture<'_, Result<Vec<Redemption>, StoreError>> {
+        Box::pin(self.redemptions_in(Sql::UnsettledRedemptions, &[]))
+    }
+
+    fn redemption(&self, hash: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>> {
+        Box::pin(async move { Ok(self.redemptions_in(Sql::Redemption, &[&hash.as_slice()]).await?.pop()) })
+    }
+
+    fn visit_owing<'a>(&'a self, visitor: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.show_owing(visitor))
     }
 
     fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {

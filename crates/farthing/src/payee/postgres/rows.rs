@@ -1,6 +1,6 @@
 //! What a ledger's rows say. A row that says something else was damaged, and is an error, never a guess.
 
-use super::super::store::{LedgerIdentity, Redemption, RedemptionState, Relayed};
+use super::super::store::{Lease, LedgerIdentity, Owing, Redemption, RedemptionState, Relayed};
 use super::numeric::Numeric;
 use crate::chain::Fees;
 use farthing_core::ledger::{ChannelBooks, Charge, Credit, FinalRedemption, RequestId};
@@ -68,7 +68,16 @@ impl<'a> Columns<'a> {
 
 /// The payee and the token of a channel are those of the ledger.
 pub(super) fn books(row: &Row, identity: &LedgerIdentity) -> Result<(ChannelId, ChannelBooks), Damage> {
+    books_in(&mut Columns::of(row), identity)
+}
+
+pub(super) fn owing(row: &Row, identity: &LedgerIdentity) -> Result<Owing, Damage> {
     let mut columns = Columns::of(row);
+    let (channel_id, books) = books_in(&mut columns, identity)?;
+    Ok(Owing { channel_id, books, since: columns.timestamp()? })
+}
+
+fn books_in(columns: &mut Columns<'_>, identity: &LedgerIdentity) -> Result<(ChannelId, ChannelBooks), Damage> {
     let channel_id = columns.channel_id()?;
     let (payer, authorized_signer, salt) = (columns.address()?, columns.address()?, columns.hash()?);
     let LedgerIdentity { payee, token, deployment } = *identity;
@@ -118,18 +127,7 @@ pub(super) fn redemption(row: &Row) -> Result<Redemption, Damage> {
     let (hash, sender, nonce) = (columns.hash()?, columns.address()?, columns.number()?);
     let fees = Fees { max_fee_per_gas: columns.number()?, max_priority_fee_per_gas: columns.number()? };
     let (closes, at) = (columns.take()?, columns.timestamp()?);
-    let state = match columns.take()? {
-        MINED => RedemptionState::Mined {
-            block: columns.number()?,
-            gas_used: columns.number()?,
-            gas_price: columns.number()?,
-        },
-        name => {
-            // The figures of what was mined.
-            columns.next += 3;
-            unmined(name)?
-        }
-    };
+    let state = state_in(&mut columns)?;
     let channel_id: Option<&[u8]> = columns.take()?;
     let mut vouchers = Vec::new();
     if channel_id.is_some() {
@@ -141,9 +139,27 @@ pub(super) fn redemption(row: &Row) -> Result<Redemption, Damage> {
 
 const SENT: &str = "sent";
 const MINED: &str = "mined";
+const FINAL: &str = "final";
 const FAILED: &str = "failed";
 
-fn unmined(name: &str) -> Result<RedemptionState, Damage> {
+/// What became of a transaction.
+pub(super) fn state(row: &Row) -> Result<(B256, RedemptionState), Damage> {
+    let mut columns = Columns::of(row);
+    Ok((columns.hash()?, state_in(&mut columns)?))
+}
+
+fn state_in(columns: &mut Columns<'_>) -> Result<RedemptionState, Damage> {
+    let name: &str = columns.take()?;
+    if name == MINED || name == FINAL {
+        let (block, gas_used, gas_price) = (columns.number()?, columns.number()?, columns.number()?);
+        return Ok(if name == MINED {
+            RedemptionState::Mined { block, gas_used, gas_price }
+        } else {
+            RedemptionState::Final { block, gas_used, gas_price }
+        });
+    }
+    // The figures of what was mined.
+    columns.next += 3;
     match name {
         SENT => Ok(RedemptionState::Sent),
         FAILED => Ok(RedemptionState::Failed),
@@ -156,8 +172,19 @@ pub(super) const fn state_name(state: &RedemptionState) -> &'static str {
     match state {
         RedemptionState::Sent => SENT,
         RedemptionState::Mined { .. } => MINED,
+        RedemptionState::Final { .. } => FINAL,
         RedemptionState::Failed => FAILED,
     }
+}
+
+/// Nothing as long as nobody has asked for it.
+pub(super) fn lease(row: &Row) -> Result<Option<Lease>, Damage> {
+    let mut columns = Columns::of(row);
+    if columns.take::<Option<&[u8]>>()?.is_none() {
+        return Ok(None);
+    }
+    columns.next = 0;
+    Ok(Some(Lease { holder: columns.hash()?, fence: columns.number()?, until: columns.timestamp()? }))
 }
 
 pub(super) fn relayed(row: &Row) -> Result<Relayed, Damage> {

@@ -25,7 +25,7 @@ INSERT INTO farthing_schema (id, version) VALUES (1, 0) ON CONFLICT (id) DO NOTH
 ";
 
 /// Each leads from the version before it to the next. What is here is never edited: it has run.
-pub(super) const MIGRATIONS: [&str; 1] = [FIRST];
+pub(super) const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
 
 const FIRST: &str = "
 -- Whose ledger this is.
@@ -144,6 +144,30 @@ CREATE TABLE farthing_relay_spent (
     day BIGINT PRIMARY KEY,
     amount NUMERIC(39, 0) NOT NULL
 );
+";
+
+const SECOND: &str = "
+-- Who may send. A fence of 0 is nobody's; the row is always there, so that whoever asks has something to hold.
+CREATE TABLE farthing_lease (
+    id SMALLINT PRIMARY KEY CHECK (id = 1),
+    holder BYTEA,
+    fence NUMERIC(39, 0) NOT NULL,
+    until_unix_time BIGINT NOT NULL,
+    CHECK ((holder IS NULL) = (fence = 0))
+);
+INSERT INTO farthing_lease (id, holder, fence, until_unix_time) VALUES (1, NULL, 0, 0);
+
+-- What was mined was taken for settled until now, so it is final.
+ALTER TABLE farthing_redemptions DROP CONSTRAINT farthing_redemptions_state_check;
+ALTER TABLE farthing_redemptions DROP CONSTRAINT farthing_redemptions_check;
+UPDATE farthing_redemptions SET state = 'final' WHERE state = 'mined';
+ALTER TABLE farthing_redemptions ADD CONSTRAINT farthing_redemptions_state_check
+    CHECK (state IN ('sent', 'mined', 'final', 'failed'));
+ALTER TABLE farthing_redemptions ADD CONSTRAINT farthing_redemptions_figures_check
+    CHECK (state IN ('sent', 'failed') OR (block IS NOT NULL AND gas_used IS NOT NULL AND gas_price IS NOT NULL));
+
+-- As long as there are redemptions that are not settled, however many are.
+CREATE INDEX farthing_redemptions_unsettled ON farthing_redemptions (hash) WHERE state IN ('sent', 'mined');
 ";
 
 /// How often another gateway that makes the same tables at the same moment is given way to.

@@ -45,6 +45,12 @@ statements! {
         FROM farthing_channels WHERE id = $1";
     AllChannels = "
         SELECT id, payer, authorized_signer, salt, accepted, spent, credited, redeemed FROM farthing_channels";
+    /// Each with the time of its lowest charge above what was redeemed; there is one, for what is due was promised.
+    OwingChannels = "
+        SELECT id, payer, authorized_signer, salt, accepted, spent, credited, redeemed,
+            (SELECT unix_time FROM farthing_charges WHERE channel = id AND cumulative_amount > redeemed
+                ORDER BY cumulative_amount LIMIT 1)
+        FROM farthing_channels WHERE spent - credited > redeemed";
     PutChannels = "
         INSERT INTO farthing_channels
             (id, account, payer, authorized_signer, salt, accepted, spent, credited, redeemed)
@@ -97,6 +103,20 @@ statements! {
         SELECT hash, sender, nonce, max_fee_per_gas, max_priority_fee_per_gas, closes, unix_time, state, block,
             gas_used, gas_price, channel, cumulative_amount
         FROM farthing_redemptions LEFT JOIN farthing_redemption_vouchers USING (hash) ORDER BY hash, place";
+    UnsettledRedemptions = "
+        SELECT hash, sender, nonce, max_fee_per_gas, max_priority_fee_per_gas, closes, unix_time, state, block,
+            gas_used, gas_price, channel, cumulative_amount
+        FROM farthing_redemptions LEFT JOIN farthing_redemption_vouchers USING (hash)
+        WHERE state IN ('sent', 'mined') ORDER BY hash, place";
+    Redemption = "
+        SELECT hash, sender, nonce, max_fee_per_gas, max_priority_fee_per_gas, closes, unix_time, state, block,
+            gas_used, gas_price, channel, cumulative_amount
+        FROM farthing_redemptions LEFT JOIN farthing_redemption_vouchers USING (hash)
+        WHERE hash = $1 ORDER BY place";
+    /// What became of some. Held, so that nobody makes one of them final meanwhile.
+    HoldRedemptions = "
+        SELECT hash, state, block, gas_used, gas_price FROM farthing_redemptions
+        WHERE hash = ANY ($1::BYTEA[]) ORDER BY hash FOR UPDATE";
     PutRedemptions = "
         INSERT INTO farthing_redemptions (hash, sender, nonce, max_fee_per_gas, max_priority_fee_per_gas, closes,
             unix_time, state, block, gas_used, gas_price)
@@ -109,6 +129,12 @@ statements! {
         INSERT INTO farthing_redemption_vouchers (hash, place, channel, cumulative_amount)
         SELECT * FROM UNNEST($1::BYTEA[], $2::BIGINT[], $3::BYTEA[], $4::NUMERIC[])
         ON CONFLICT (hash, place) DO NOTHING";
+
+    /// Held until the batch is committed: what was fenced by this lease is there before it passes on.
+    HoldLease = "SELECT holder, fence, until_unix_time FROM farthing_lease WHERE id = 1 FOR UPDATE";
+    PutLease = "
+        UPDATE farthing_lease SET holder = changed.holder, fence = changed.fence, until_unix_time = changed.until
+        FROM UNNEST($1::BYTEA[], $2::NUMERIC[], $3::BIGINT[]) AS changed (holder, fence, until) WHERE id = 1";
 
     Relayed = "SELECT hash, request, unix_time, cost FROM farthing_relayed WHERE hash = ANY ($1::BYTEA[])";
     RelayedLast = "

@@ -115,6 +115,10 @@ pub(super) fn orders(changes: &Changes) -> Vec<Order<'_>> {
         orders.push(put_redemptions(changes));
         orders.push(add_redemption_vouchers(changes));
     }
+    if let Some(lease) = &changes.lease {
+        let order = Order::new(Sql::PutLease).with(std::iter::once(lease.holder.as_slice()));
+        orders.push(order.with(std::iter::once(number(lease.fence))).with(std::iter::once(unix_time(lease.until))));
+    }
     if !changes.relayed.is_empty() {
         orders.push(put_relayed(changes));
         let last = || changes.relayed_by_request.iter();
@@ -195,7 +199,8 @@ fn put_redemptions(changes: &Changes) -> Order<'_> {
 /// Block, gas and its price, of what was mined.
 fn mined(redemption: &Redemption) -> Option<[Numeric; 3]> {
     match redemption.state {
-        RedemptionState::Mined { block, gas_used, gas_price } => {
+        RedemptionState::Mined { block, gas_used, gas_price }
+        | RedemptionState::Final { block, gas_used, gas_price } => {
             Some([number(block), number(gas_used), number(gas_price)])
         }
         RedemptionState::Sent | RedemptionState::Failed => None,
