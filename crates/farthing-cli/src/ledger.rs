@@ -13,7 +13,7 @@ use farthing::escrow::Escrow;
 use farthing::payee::redeemer::{RedeemError, Redeemer};
 use farthing::payee::{
     EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, PayeeStore, PostgresOptions, PostgresStore,
-    PostgresUrl, PostgresUrlError, StoreError,
+    PostgresUrl, PostgresUrlError, RedemptionOptions, StoreError,
 };
 use farthing_gateway::admin::SOCKET_FILE;
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,12 @@ pub(crate) struct LedgerRecord {
     pub(crate) identity: LedgerIdentity,
     pub(crate) token: Token,
     pub(crate) exit_delay: u64,
+    /// What listeners may owe, as the catalog said when it was served last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credit: Option<CreditTerms>,
+    /// When to redeem, and what the chain's coin is worth, by the same catalog.
+    #[serde(default)]
+    pub(crate) redemption: RedemptionOptions,
     /// The server's hosts and database, if it is not a file of this folder's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<String>,

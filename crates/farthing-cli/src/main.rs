@@ -9,7 +9,6 @@ mod cli;
 mod commands;
 mod context;
 mod demo;
-mod durations;
 mod failure;
 mod gateway;
 mod home;

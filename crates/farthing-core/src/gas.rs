@@ -95,6 +95,39 @@ impl<'de> Deserialize<'de> for Percentage {
     }
 }
 
+/// Thrown when a text is not a price of gas.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a price of gas; write 100 gwei, 0.05 gwei or 1000000 wei")]
+pub struct GasPriceError(String);
+
+/// Reads a price of gas: `100 gwei`, `0.05 gwei`, `1000000 wei`. A bare number is refused: of wei and gwei one is a
+/// mistake.
+///
+/// # Errors
+///
+/// If it is none of these.
+pub fn parse_gas_price(text: &str) -> Result<Amount, GasPriceError> {
+    let token = |symbol: &str, decimals| Token {
+        address: alloy_primitives::Address::ZERO,
+        symbol: symbol.to_owned(),
+        decimals,
+        dollar: false,
+    };
+    let named = text.trim().split_once(' ').and_then(|_| {
+        let units = [token("gwei", 9), token("wei", 0)];
+        units.iter().find_map(|unit| unit.parse(text).ok())
+    });
+    named.ok_or_else(|| GasPriceError(text.to_owned()))
+}
+
+/// Writes a price of gas in gwei, as people read it. No digit is dropped.
+#[must_use]
+pub fn format_gas_price(wei: Amount) -> String {
+    let gwei =
+        Token { address: alloy_primitives::Address::ZERO, symbol: "gwei".to_owned(), decimals: 9, dollar: false };
+    gwei.format(wei)
+}
+
 /// What one whole coin of the chain is worth, in base units of the token that a creator is paid in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -223,6 +256,20 @@ mod tests {
         assert_eq!("2.50 %".parse(), Ok(Percentage(25_000)));
         for text in ["", "1", "%", "-1%", ".5%", "1.%", "0.00001%", "1,5%", "99999999999%", "+1%"] {
             assert!(text.parse::<Percentage>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_price_of_gas_names_its_unit() {
+        for (text, wei) in
+            [("100 gwei", 100_000_000_000), ("0.05 gwei", 50_000_000), ("7 wei", 7), ("1 Gwei", 1_000_000_000)]
+        {
+            assert_eq!(parse_gas_price(text), Ok(Amount::new(wei)), "{text}");
+            assert_eq!(parse_gas_price(&format_gas_price(Amount::new(wei))), Ok(Amount::new(wei)));
+        }
+        assert_eq!(format_gas_price(Amount::new(50_000_000)), "0.05 gwei");
+        for text in ["", "100", "gwei", "100gwei", "0.5 wei", "0.0000000001 gwei", "-1 gwei", "1 ether", "$1"] {
+            assert!(parse_gas_price(text).is_err(), "{text}");
         }
     }
 

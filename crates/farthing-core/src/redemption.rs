@@ -8,6 +8,10 @@
 //! towards the rest of the transaction. As soon as the channels together give enough, all that give anything are
 //! redeemed.
 
+mod terms;
+
+pub use terms::{RedemptionTerms, TermsError, exit_margin};
+
 use crate::exposure::{ChannelView, CreditTerms};
 use crate::gas::{GasModel, Percentage, Prices, Row, product};
 use crate::ledger::ChannelBooks;
@@ -15,44 +19,6 @@ use crate::{AccountId, Amount, Channel, ChannelId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-
-/// A creator's terms for redemption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct RedemptionTerms {
-    /// The share of what it pays that a redemption's gas may cost while nothing presses.
-    pub gas_share: Percentage,
-    /// The share that it may cost when an account's credit is nearly used up, or a voucher is old, or a payer leaves
-    /// and there is time.
-    pub gas_share_urgent: Percentage,
-    /// From which part of its allowance on an account's credit counts as nearly used up.
-    pub credit_used: Percentage,
-    /// After how many seconds a voucher is old.
-    pub voucher_age: u64,
-    /// The price of gas in wei above which only what a payer is taking away is redeemed.
-    pub gas_price_max: Amount,
-}
-
-impl Default for RedemptionTerms {
-    /// 1 %, or 10 % if it is urgent; from four fifths of the allowance on; after a week; up to 100 gwei.
-    fn default() -> Self {
-        Self {
-            gas_share: Percentage::whole(1),
-            gas_share_urgent: Percentage::whole(10),
-            credit_used: Percentage::whole(80),
-            voucher_age: 7 * 86_400,
-            gas_price_max: Amount::new(100_000_000_000),
-        }
-    }
-}
-
-/// How long before a requested close can be finalized its channel is redeemed at the latest, in seconds: half of the
-/// exit delay, because chains have stood still for hours, and at most twelve hours.
-#[must_use]
-pub const fn exit_margin(exit_delay: u64) -> u64 {
-    let half = exit_delay / 2;
-    if half < 43_200 { half } else { 43_200 }
-}
 
 /// One channel that owes something, and what stands behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

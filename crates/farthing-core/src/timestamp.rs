@@ -57,6 +57,32 @@ impl Timestamp {
     }
 }
 
+/// Thrown when a text is not a length of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a length of time; write days, hours, minutes or seconds: 7d, 36h, 90m, 3600s")]
+pub struct DurationError(String);
+
+/// What each unit of a length of time is in seconds.
+const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+
+/// Reads whole days, hours, minutes or seconds: `7d`, `36h`, `90m`, `3600s`. A bare number is refused: of seconds and
+/// days one is a mistake.
+///
+/// # Errors
+///
+/// If it is none of these, or too long to count in seconds.
+pub fn parse_duration(text: &str) -> Result<u64, DurationError> {
+    let read = || {
+        let (unit, length) = UNITS.iter().find(|(unit, _)| text.ends_with(*unit))?;
+        let number = text.strip_suffix(*unit)?;
+        // `parse` alone would take `+7`.
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u64 = if is_number { number.parse().ok()? } else { return None };
+        number.checked_mul(*length)
+    };
+    read().ok_or_else(|| DurationError(text.to_owned()))
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = i64::try_from(self.0)
@@ -110,6 +136,17 @@ mod tests {
         assert_eq!(Timestamp(1_767_225_599).date(), "2025-12-31");
         for text in ["", "2026-01-01", "1767225600", "1969-12-31T23:59:59Z", "2026-13-01T00:00:00Z"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_of_time_names_its_unit() {
+        assert_eq!(parse_duration("7d"), Ok(604_800));
+        assert_eq!(parse_duration("36h"), Ok(129_600));
+        assert_eq!(parse_duration("90m"), Ok(5_400));
+        assert_eq!(parse_duration("0s"), Ok(0));
+        for text in ["", "d", "7", "-7d", "+7d", "7.5d", "7 d", "7w", "99999999999999999999d", "999999999999999999d"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

@@ -2,7 +2,6 @@
 
 use crate::amounts;
 use crate::context::Context;
-use crate::durations;
 use crate::failure::{Code, Failure};
 use crate::home::{Budget, RememberedToken, Settings};
 use crate::output::{duration, render, table};
@@ -39,7 +38,7 @@ pub(crate) struct SetBudget {
     reservation: Option<String>,
 
     /// Pay only through escrows whose exit delay is no longer than this (7d, 36h): so long can a reservation be stuck
-    #[arg(long, value_name = "TIME", value_parser = durations::parse)]
+    #[arg(long, value_name = "TIME", value_parser = farthing::core::timestamp::parse_duration)]
     exit_delay_max: Option<u64>,
 }
 

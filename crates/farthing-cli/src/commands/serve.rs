@@ -115,7 +115,14 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let socket = AdminSocket::bind(&data.socket())?;
     let identity = LedgerIdentity { deployment: escrow.deployment(), payee, token: token.address };
     let store = data.open(&identity).await?;
-    let record = LedgerRecord { identity, token: token.clone(), exit_delay: escrow.exit_delay().await?, server: None };
+    let record = LedgerRecord {
+        identity,
+        token: token.clone(),
+        exit_delay: escrow.exit_delay().await?,
+        credit: Some(catalog.credit()),
+        redemption: catalog.redemption(),
+        server: None,
+    };
     data.save_record(&record)?;
     let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
     let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;

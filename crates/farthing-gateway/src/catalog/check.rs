@@ -1,6 +1,7 @@
 //! From what was written to what can be sold: every rule of a catalog, in one place.
 
 use super::file::{CatalogFile, CreditEntry, ItemEntry, TipEntry};
+use super::redemption::{RedemptionFault, redemption};
 use super::{CATALOG_FILE, Catalog, Item, Tip, is_reserved_path};
 use farthing_core::amount::AmountError;
 use farthing_core::exposure::CreditTerms;
@@ -158,6 +159,9 @@ pub enum CatalogFault {
         /// What the item costs.
         price: String,
     },
+    /// Terms for redemption that can't be used.
+    #[error(transparent)]
+    Redemption(#[from] RedemptionFault),
 }
 
 pub(super) fn load(folder: &Path, token: &Token) -> Result<Catalog, CatalogError> {
@@ -172,6 +176,7 @@ pub(super) fn load(folder: &Path, token: &Token) -> Result<Catalog, CatalogError
     let reservation = written.reservation.as_ref().map(|entry| positive(token, "amount", &entry.amount)).transpose();
     let reservation = reservation.map_err(fail("[reservation]"))?;
     let credit = credit(written.credit.unwrap_or_default(), token, reservation).map_err(fail("[credit]"))?;
+    let redemption = redemption(&written.redemption.unwrap_or_default(), token).map_err(fail("[redemption]"))?;
     let mut catalog = Catalog {
         name: written.name,
         description: written.description,
@@ -180,6 +185,7 @@ pub(super) fn load(folder: &Path, token: &Token) -> Result<Catalog, CatalogError
         tip: None,
         credit,
         reservation,
+        redemption,
     };
     for entry in written.items {
         let place = format!("item {:?}", entry.path);

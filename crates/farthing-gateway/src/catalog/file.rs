@@ -13,6 +13,7 @@ pub(super) struct CatalogFile {
     pub(super) tip: Option<TipEntry>,
     pub(super) credit: Option<CreditEntry>,
     pub(super) reservation: Option<ReservationEntry>,
+    pub(super) redemption: Option<RedemptionEntry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,6 +49,18 @@ pub(super) struct CreditEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReservationEntry {
     pub(super) amount: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RedemptionEntry {
+    pub(super) gas_share: Option<String>,
+    pub(super) gas_share_urgent: Option<String>,
+    pub(super) credit_used: Option<String>,
+    pub(super) voucher_age: Option<String>,
+    pub(super) gas_price_max: Option<String>,
+    pub(super) coin_price: Option<String>,
+    pub(super) coin_price_feed: Option<String>,
 }
 
 fn thanks() -> String {

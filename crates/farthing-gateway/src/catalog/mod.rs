@@ -5,10 +5,12 @@
 
 mod check;
 mod file;
+mod redemption;
 
 pub use check::{CatalogError, CatalogFault};
+pub use redemption::{RedemptionFault, coin_price};
 
-use farthing::payee::Quote;
+use farthing::payee::{Quote, RedemptionOptions};
 use farthing_core::exposure::CreditTerms;
 use farthing_core::wire::challenge::MethodDetails;
 use farthing_core::wire::listing::{LISTING_PATH, ListedItem, Listing};
@@ -36,6 +38,7 @@ pub struct Catalog {
     pub(crate) tip: Option<Tip>,
     credit: CreditTerms,
     reservation: Option<Amount>,
+    redemption: RedemptionOptions,
 }
 
 /// One file that is sold.
@@ -122,6 +125,12 @@ impl Catalog {
     #[must_use]
     pub const fn reservation(&self) -> Option<Amount> {
         self.reservation
+    }
+
+    /// When to redeem, and what the chain's coin is worth.
+    #[must_use]
+    pub const fn redemption(&self) -> RedemptionOptions {
+        self.redemption
     }
 
     /// What `/.well-known/farthing` says.

@@ -1,7 +1,10 @@
 //! What a catalog may say, and how it is told what is wrong.
 
 use crate::shop::dollar;
-use farthing_core::{Amount, Token};
+use farthing::payee::{CoinPriceSource, RedemptionOptions};
+use farthing_core::gas::{CoinPrice, Percentage};
+use farthing_core::redemption::RedemptionTerms;
+use farthing_core::{Address, Amount, Token};
 use farthing_gateway::{Catalog, CatalogError, CatalogFault};
 use std::path::Path;
 use tempfile::TempDir;
@@ -165,4 +168,69 @@ fn a_mistyped_key_is_named_with_its_line() {
     let error = Catalog::load(folder.path(), &dollar()).expect_err("mistyped").to_string();
     assert!(error.contains("line 5: unknown field `pirce`"), "{error}");
     assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn terms_for_redemption_are_the_catalogs_or_the_defaults() {
+    let folder = folder();
+    let options = |text: &str, token: &Token| {
+        let item = if token.dollar { ITEM.to_owned() } else { ITEM.replace("$0.50", "0.001 ETH") };
+        let credit = if token.dollar { "" } else { "[credit]\nlimit = \"1 ETH\"\nstrangers_per_day = \"1 ETH\"\n" };
+        load(folder.path(), &format!("name = \"N\"\n{item}{credit}{text}"), token).expect(text).redemption()
+    };
+    assert_eq!(options("", &dollar()), RedemptionOptions::default());
+    assert_eq!(options("[redemption]\n", &ether()).coin_price, CoinPriceSource::Unknown, "nobody said");
+    let written = "[redemption]\ngas_share = \"0.5%\"\ngas_share_urgent = \"20%\"\ncredit_used = \"75%\"\n\
+                   voucher_age = \"36h\"\ngas_price_max = \"0.5 gwei\"\ncoin_price = \"$3000\"\n";
+    let price = CoinPrice::new(Amount::new(3_000_000_000)).expect("a price");
+    let terms = RedemptionTerms {
+        gas_share: "0.5%".parse().expect("a share"),
+        gas_share_urgent: Percentage::whole(20),
+        credit_used: Percentage::whole(75),
+        voucher_age: 129_600,
+        gas_price_max: Amount::new(500_000_000),
+    };
+    assert_eq!(options(written, &dollar()), RedemptionOptions { terms, coin_price: CoinPriceSource::Set(price) });
+    let feed = "[redemption]\ncoin_price_feed = \"0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419\"\n";
+    let address: Address = "0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419".parse().expect("an address");
+    assert_eq!(options(feed, &dollar()).coin_price, CoinPriceSource::Feed(address));
+}
+
+#[test]
+fn each_wrong_term_for_redemption_says_what_to_write() {
+    for (written, said) in [
+        ("gas_share = \"1\"", "gas_share: \"1\" is not a percentage; write 1%"),
+        ("gas_share = \"0%\"", "gas_share must be more than zero"),
+        ("gas_share = \"11%\"", "gas_share_urgent is 10%, less than the 11% of gas_share"),
+        ("gas_share_urgent = \"101%\"", "gas_share_urgent is 101%; it can be at most 100%"),
+        ("credit_used = \"120%\"", "credit_used is 120%; it can be at most 100%"),
+        ("voucher_age = \"7\"", "voucher_age: \"7\" is not a length of time; write days"),
+        ("gas_price_max = \"100\"", "gas_price_max: \"100\" is not a price of gas; write 100 gwei"),
+        ("coin_price = \"3000\"", "base units, as prices are written; if one coin is meant, write \"$3000\""),
+        ("coin_price = \"$3,000\"", "coin_price: \"$3,000\" is not an amount"),
+        ("coin_price = \"$0\"", "coin_price must be more than zero"),
+        ("coin_price_feed = \"chainlink\"", "coin_price_feed: \"chainlink\" is no contract's address"),
+        ("coin_price_feed = \"0x0000000000000000000000000000000000000000\"", "is no contract's address"),
+        (
+            "coin_price = \"$1\"\ncoin_price_feed = \"0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419\"",
+            "both say what the chain's coin is worth",
+        ),
+        ("coin_prize = \"$1\"", "unknown field `coin_prize`"),
+    ] {
+        let error = fault(&format!("{ITEM}[redemption]\n{written}\n")).to_string();
+        assert!(error.contains(said), "{written}: {error}");
+    }
+    let folder = folder();
+    let other = |token: &Token, written: &str| {
+        let item = ITEM.replace("$0.50", &format!("1 {}", token.symbol));
+        let credit = "[credit]\nlimit = \"1000000000000000000\"\nstrangers_per_day = \"1000000000000000000\"\n";
+        let text = format!("name = \"N\"\n{item}{credit}[redemption]\n{written}\n");
+        load(folder.path(), &text, token).expect_err(written).to_string()
+    };
+    let coin = Token { address: Address::ZERO, ..ether() };
+    assert!(other(&coin, "coin_price = \"1 ETH\"").contains("ETH is the chain's own coin"), "its price is known");
+    let shells = Token { symbol: "SHELL".to_owned(), dollar: false, ..dollar() };
+    let feed = "coin_price_feed = \"0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419\"";
+    assert!(other(&shells, feed).contains("SHELL is not declared to be worth one"));
+    assert!(other(&shells, "coin_price = \"30\"").contains("write \"30 SHELL\""));
 }

@@ -5,6 +5,7 @@
 
 mod alarm;
 pub mod audit;
+pub mod coin_price;
 mod contacts;
 pub mod earnings;
 pub mod embedded;
@@ -24,6 +25,7 @@ pub mod views;
 pub mod watcher;
 mod writer;
 
+pub use coin_price::{CoinPriceSource, CoinPrices, RedemptionOptions};
 pub use embedded::EmbeddedStore;
 pub use farthing_core::quote::Quote;
 pub use nodes::{NodeHealth, Nodes, NodesError, Trouble};

@@ -6,7 +6,7 @@ use crate::gateway::AdminRequest;
 use crate::ledger::{DataFolder, LedgerRecord};
 use farthing::payee::audit::{AuditProblem, Counts};
 use farthing::payee::transfer::{self, Title};
-use farthing::payee::{EmbeddedStore, PayeeStore, PostgresOptions, PostgresStore};
+use farthing::payee::{EmbeddedStore, PayeeStore, PostgresOptions, PostgresStore, RedemptionOptions};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
@@ -79,7 +79,14 @@ pub(super) async fn import(data: &DataFolder, file: &Path) -> Result<(LedgerReco
     let (title, counts) = transfer::check(&exported)?;
     exported.rewind().map_err(failed)?;
     let Title { identity, token, exit_delay } = title;
-    let record = LedgerRecord { identity, token, exit_delay, server: None };
+    let record = LedgerRecord {
+        identity,
+        token,
+        exit_delay,
+        credit: None,
+        redemption: RedemptionOptions::default(),
+        server: None,
+    };
     match data.server() {
         Some(url) => {
             let options = PostgresOptions::new(url.clone());
