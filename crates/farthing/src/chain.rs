@@ -6,11 +6,11 @@ pub use fees::Fees;
 pub(crate) use fees::wei;
 
 use alloy::consensus::Transaction;
-use alloy::eips::BlockNumberOrTag;
+use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
 use alloy::primitives::{Address, B256, Bytes, TxHash, U256};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
-use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
+use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
@@ -356,17 +356,48 @@ impl Chain {
         }))
     }
 
+    /// The last block that can no longer be undone; `None` if the node names none.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn final_block(&self) -> Result<Option<Block>, ChainError> {
+        match self.block(BlockNumberOrTag::Finalized).await {
+            // Nodes without a notion of it, or with none yet, word it as they like; a load balancer's refusal does not.
+            Err(ChainError::Unreachable { reason, .. }) if is_about_final(&reason) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// Events.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, ChainError> {
+        self.provider.get_logs(filter).await.map_err(|error| self.error(&error))
+    }
+
     /// What a call would return, or why it would revert.
     ///
     /// # Errors
     ///
     /// If it would revert, or the chain does not answer.
     pub async fn call(&self, request: TransactionRequest, block: BlockNumberOrTag) -> Result<Bytes, ChainError> {
+        self.call_at(request, block.into()).await
+    }
+
+    /// The same at a block that may be named by its hash.
+    ///
+    /// # Errors
+    ///
+    /// If it would revert, or the chain does not answer or does not know the block.
+    pub async fn call_at(&self, request: TransactionRequest, block: BlockId) -> Result<Bytes, ChainError> {
         let request = match self.sender() {
             Some(sender) if request.from.is_none() => request.with_from(sender),
             _ => request,
         };
-        self.provider.call(request).block(block.into()).await.map_err(|error| self.error(&error))
+        self.provider.call(request).block(block).await.map_err(|error| self.error(&error))
     }
 
     /// Fills and signs a transaction without sending it. Gas is estimated, which is also a simulation: what would
@@ -494,6 +525,14 @@ impl Chain {
 fn says(error: &TransportError, words: &[&str]) -> bool {
     let message = error.as_error_resp().map(|response| response.message.to_ascii_lowercase());
     message.is_some_and(|message| words.iter().any(|word| message.contains(word)))
+}
+
+/// Whether a refusal says that there is no final block, or no such thing.
+fn is_about_final(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["finalized", "unknown block", "block not found", "invalid block tag", "unsupported block"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// A mined transaction may have reverted all the same.

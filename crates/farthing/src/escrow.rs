@@ -2,7 +2,7 @@
 
 use crate::chain::{Chain, ChainError, Mined, Place, SignedTransaction, to_amount};
 use crate::token::{self, SignedPermit};
-use alloy::eips::BlockNumberOrTag;
+use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, U256, address};
 use alloy::providers::Provider;
@@ -200,6 +200,15 @@ impl Escrow {
     ///
     /// If the chain does not answer, or this is no escrow.
     pub async fn funds_of(&self, channel: &Channel, block: BlockNumberOrTag) -> Result<Funds, EscrowError> {
+        self.funds_at(channel, block.into()).await
+    }
+
+    /// The same at a block that may be named by its hash: a node that has not seen that one says so.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer or does not know the block, or this is no escrow.
+    pub async fn funds_at(&self, channel: &Channel, block: BlockId) -> Result<Funds, EscrowError> {
         let funds = self.read(abi::fundsOfCall { channel: to_abi_channel(channel) }, block).await?;
         let (channel, account) = (funds._0, funds._1);
         let close_at: u64 = channel.closeAt.to();
@@ -455,8 +464,8 @@ impl Escrow {
         Ok(self.chain.send(self.request(&call)).await?)
     }
 
-    async fn read<C: SolCall>(&self, call: C, block: BlockNumberOrTag) -> Result<C::Return, EscrowError> {
-        let answer = self.chain.call(self.request(&call), block).await?;
+    async fn read<C: SolCall>(&self, call: C, block: impl Into<BlockId>) -> Result<C::Return, EscrowError> {
+        let answer = self.chain.call_at(self.request(&call), block.into()).await?;
         // Every function of the escrow returns something, so nothing at all means that nobody was there to answer.
         if answer.is_empty() {
             return Err(EscrowError::NoCode { deployment: self.deployment });

@@ -2,31 +2,50 @@
 
 use super::{Payee, StoreError};
 use crate::escrow::bindings::Escrow as abi;
+use alloy::primitives::U256;
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
-use farthing_core::{AccountId, ChannelId};
-use std::collections::HashMap;
+use farthing_core::{Address, B256, ChannelId};
 
-/// Looks at one event of the escrow. `channels` are those that this payee watches.
-pub(super) async fn look(payee: &Payee, channels: &HashMap<ChannelId, AccountId>, log: &Log) -> Result<(), StoreError> {
-    if let Ok(event) = abi::OperatorSet::decode_log(&log.inner) {
-        if event.payee == payee.address() {
-            let (operator, allowed) = (event.operator, event.allowed);
-            tracing::warn!(%operator, allowed, "the payee's operators have changed");
-        }
-    } else if let Ok(event) = abi::Closed::decode_log(&log.inner) {
-        let channel_id = ChannelId(event.channelId);
-        let gave_up = event.payee == payee.address() && !event.refunded.is_zero() && channels.contains_key(&channel_id);
-        if gave_up && !was_leaving(payee, channel_id).await && !was_sent_here(payee, log).await? {
-            let (refunded, transaction) = (event.refunded, log.transaction_hash.unwrap_or_default());
-            tracing::warn!(
+/// Something an owner should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Alarm {
+    /// A key may close the payee's channels now, or may not any more.
+    Operator { operator: Address, allowed: bool },
+    /// A channel was closed and its reservation given back, and not by this gateway.
+    Closed { channel_id: ChannelId, refunded: U256, transaction: B256 },
+}
+
+impl Alarm {
+    /// Says it.
+    pub(super) fn raise(&self) {
+        match self {
+            Self::Operator { operator, allowed } => {
+                tracing::warn!(%operator, allowed, "the payee's operators have changed");
+            }
+            Self::Closed { channel_id, refunded, transaction } => tracing::warn!(
                 channel = %channel_id, %refunded, %transaction,
                 "a channel was closed by the payee or an operator, and not by this gateway; if nobody meant to, take \
                  the operator back with farthing operator set --revoke"
-            );
+            ),
         }
     }
-    Ok(())
+}
+
+/// Looks at one event of the escrow.
+pub(super) async fn look(payee: &Payee, log: &Log) -> Result<Option<Alarm>, StoreError> {
+    if let Ok(event) = abi::OperatorSet::decode_log(&log.inner) {
+        let alarm = Alarm::Operator { operator: event.operator, allowed: event.allowed };
+        return Ok((event.payee == payee.address()).then_some(alarm));
+    }
+    let Ok(event) = abi::Closed::decode_log(&log.inner) else { return Ok(None) };
+    let (channel_id, transaction) = (ChannelId(event.channelId), log.transaction_hash.unwrap_or_default());
+    let is_watched = payee.views().account_named(channel_id.0).is_some();
+    let gave_up = event.payee == payee.address() && !event.refunded.is_zero() && is_watched;
+    if !gave_up || was_leaving(payee, channel_id).await || was_sent_here(payee, log).await? {
+        return Ok(None);
+    }
+    Ok(Some(Alarm::Closed { channel_id, refunded: event.refunded, transaction }))
 }
 
 /// Whether its payer had asked for the close: then anyone may finalize it.

@@ -431,7 +431,7 @@ impl Payee {
         // In half an exit delay no close can have been requested and finalized unseen, with as long again to redeem.
         if age > self.0.options.exit_delay / 2 {
             Sight::Blind
-        } else if age > self.0.options.stale_after_seconds {
+        } else if age > self.0.options.stale_after_seconds || self.0.views.is_disputed() {
             Sight::Stale
         } else {
             Sight::Clear
@@ -525,9 +525,5 @@ impl Payee {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.0.writer
-    }
-
-    pub(crate) fn source(&self) -> &Arc<dyn FundsSource> {
-        &self.0.source
     }
 }

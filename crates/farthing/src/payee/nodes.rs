@@ -229,6 +229,23 @@ impl Nodes {
         }
     }
 
+    /// Another node says otherwise, or none does any more. Said once.
+    pub(super) fn note_contradiction(&self, index: usize, contradiction: Option<String>) {
+        let mut health = self.nodes[index].health();
+        match (&contradiction, &health.contradiction) {
+            (Some(what), None) => {
+                tracing::error!(
+                    node = health.node,
+                    what,
+                    "nodes contradict each other; the safer answer counts, and one of them should be replaced"
+                );
+            }
+            (None, Some(_)) => tracing::info!(node = health.node, "the nodes agree again"),
+            _ => {}
+        }
+        health.contradiction = contradiction;
+    }
+
     /// What a node answers, if it does in time: a connection that hangs must not hold up what the others say.
     pub(super) async fn answer<T, E: From<EscrowError>>(
         &self,

@@ -7,7 +7,7 @@ use super::sync::RwLock;
 use crate::escrow::{Escrow, EscrowError, Funds};
 use alloy::eips::BlockNumberOrTag;
 use farthing_core::exposure::{AccountView, ChannelFunds, ChannelView};
-use farthing_core::{AccountId, Channel, ChannelId, Deployment, Timestamp};
+use farthing_core::{AccountId, B256, Channel, ChannelId, Deployment, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
@@ -85,20 +85,26 @@ pub struct ChainViews {
 #[derive(Debug)]
 struct Inner {
     accounts: HashMap<AccountId, Arc<AccountView>>,
+    /// Whose channel it is: events name channels.
+    channels: HashMap<ChannelId, AccountId>,
     /// Entered since the watcher looked last: what they were entered with may be older than its look.
     fresh: HashSet<AccountId>,
     seen_at: Timestamp,
+    is_disputed: bool,
 }
 
 impl ChainViews {
     /// No views yet.
     #[must_use]
     pub fn new(deployment: Deployment) -> Self {
-        let never = Timestamp::from_unix_seconds(0);
-        Self {
-            deployment,
-            inner: RwLock::new(Inner { accounts: HashMap::new(), fresh: HashSet::new(), seen_at: never }),
-        }
+        let inner = Inner {
+            accounts: HashMap::new(),
+            channels: HashMap::new(),
+            fresh: HashSet::new(),
+            seen_at: Timestamp::from_unix_seconds(0),
+            is_disputed: false,
+        };
+        Self { deployment, inner: RwLock::new(inner) }
     }
 
     /// The account behind a channel, if both are known.
@@ -128,9 +134,32 @@ impl ChainViews {
     /// Enters what was read, and returns the account as it is seen now.
     pub fn enter(&self, channel: &Channel, reading: &Reading) -> Arc<AccountView> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let account = inner.accounts.entry(channel.account().id()).or_default();
-        reading.note_in(Arc::make_mut(account), channel.id(&self.deployment), channel);
+        let (account_id, channel_id) = (channel.account().id(), channel.id(&self.deployment));
+        inner.channels.insert(channel_id, account_id);
+        let account = inner.accounts.entry(account_id).or_default();
+        reading.note_in(Arc::make_mut(account), channel_id, channel);
         Arc::clone(account)
+    }
+
+    /// Enters what a look has shown of an account. A channel that it lacks stays as it was. If the look is `partial`, for
+    /// not all nodes have shown the account that are to be believed, what was in view counts as well, where it is the
+    /// safer.
+    pub(crate) fn enter_look(&self, account_id: AccountId, mut look: AccountView, partial: bool) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = inner.accounts.get(&account_id) {
+            if partial {
+                look.keep_safer(known);
+            } else {
+                for (channel_id, known) in &known.channels {
+                    look.channels.entry(*channel_id).or_insert(*known);
+                }
+            }
+            if **known == look {
+                return;
+            }
+        }
+        inner.channels.extend(look.channels.keys().map(|channel_id| (*channel_id, account_id)));
+        inner.accounts.insert(account_id, Arc::new(look));
     }
 
     /// What was read as it would be seen, without a trace.
@@ -148,11 +177,18 @@ impl ChainViews {
         view.map(|view| view.channels.values().map(|(channel, _)| *channel).collect()).unwrap_or_default()
     }
 
-    /// All accounts and, of each, the ids of its channels.
+    /// The account that has this id, or a channel with this id.
     #[must_use]
-    pub fn accounts(&self) -> HashMap<AccountId, Vec<ChannelId>> {
+    pub fn account_named(&self, id: B256) -> Option<AccountId> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.accounts.iter().map(|(id, view)| (*id, view.channels.keys().copied().collect())).collect()
+        let of_channel = inner.channels.get(&ChannelId(id)).copied();
+        of_channel.or_else(|| inner.accounts.contains_key(&AccountId(id)).then_some(AccountId(id)))
+    }
+
+    /// The ids of all accounts.
+    #[must_use]
+    pub fn accounts(&self) -> HashSet<AccountId> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).accounts.keys().copied().collect()
     }
 
     /// The channels whose close is requested at the head, each with its view.
@@ -167,6 +203,17 @@ impl ChainViews {
     /// The chain was reached just now.
     pub fn note_seen(&self, now: Timestamp) {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).seen_at = now;
+    }
+
+    /// Whether nodes contradict each other about what is final. No credit is given then.
+    pub fn dispute(&self, is_disputed: bool) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).is_disputed = is_disputed;
+    }
+
+    /// Whether they do.
+    #[must_use]
+    pub fn is_disputed(&self) -> bool {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).is_disputed
     }
 
     /// When the chain was last reached.

@@ -116,7 +116,7 @@ impl Watcher {
         let fresh = stage.take_fresh();
         self.unsettled.extend(fresh.into_iter().map(|account| (account, head)));
         if self.last != Some(head) {
-            self.unsettled.extend(stage.views.accounts().into_keys().map(|account| (account, head)));
+            self.unsettled.extend(stage.views.accounts().into_iter().map(|account| (account, head)));
         }
         for account in self.unsettled.keys() {
             for channel in stage.views.channels_of(*account) {
