@@ -3,8 +3,8 @@
 #
 #   ./script/verify.sh [CHECK [options of that check]]
 #
-# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, crash, postgres, mutation,
-# reproducible
+# CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, crash, postgres, reorgs,
+# mutation, reproducible
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -113,6 +113,19 @@ postgres() {
   rm "$log"
 }
 
+reorgs() {
+  local log
+  log=$(mktemp)
+  say "reorgs: blocks undone at every step of a channel's life, from one to all 64 that are not final"
+  if ! FARTHING_REORGS=all cargo test --package farthing --test it --locked -- --nocapture --test-threads=1 reorgs:: \
+    >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+  grep -oE 'reorganizations: .*|a payee that does not look again: .*|^test result.*' "$log"
+  rm "$log"
+}
+
 mutation() {
   say "mutation: every mistake of one token is noticed by a test"
   node script/mutate.mjs "$@"
@@ -123,7 +136,7 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither coverage proofs controls interleavings durable crash postgres mutation reproducible)
+checks=(trees bytecode slither coverage proofs controls interleavings durable crash postgres reorgs mutation reproducible)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done

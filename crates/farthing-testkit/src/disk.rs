@@ -1,7 +1,7 @@
 //! A disk in memory for the embedded ledger: it fails when a test says so, and writes down what was asked of it.
 
 use farthing::payee::embedded::MarkFile;
-use farthing::payee::{EmbeddedStore, StoreError};
+use farthing::payee::{EmbeddedStore, LedgerIdentity, StoreError};
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,8 +107,17 @@ impl Disk {
     ///
     /// If the store refuses to.
     pub fn open(&self) -> Result<EmbeddedStore, StoreError> {
+        self.open_for(&crate::histories::identity())
+    }
+
+    /// The same for anybody's ledger.
+    ///
+    /// # Errors
+    ///
+    /// If the store refuses to.
+    pub fn open_for(&self, identity: &LedgerIdentity) -> Result<EmbeddedStore, StoreError> {
         let (ledger, mark) = (LedgerOnDisk(self.clone()), MarkOnDisk(self.clone()));
-        EmbeddedStore::open_on(ledger, mark, &crate::histories::identity())
+        EmbeddedStore::open_on(ledger, mark, identity)
     }
 
     /// What is in the ledger's file and in its mark, as a process sees it that opens them now.

@@ -77,12 +77,15 @@ pub struct LocalChainOptions {
     pub block_seconds: Option<u64>,
     /// A block is final when twice as many blocks are on top of it: 32 on a chain like Ethereum.
     pub slots_in_an_epoch: u64,
+    /// The states of how many blocks are kept in memory. Unless told, anvil keeps some hundreds and moves the others to
+    /// disk, without the contracts' code: whoever undoes blocks among thousands needs them kept.
+    pub states_kept: Option<u64>,
 }
 
 impl Default for LocalChainOptions {
     /// A block for every transaction, final under two more.
     fn default() -> Self {
-        Self { block_seconds: None, slots_in_an_epoch: 1 }
+        Self { block_seconds: None, slots_in_an_epoch: 1, states_kept: None }
     }
 }
 
@@ -128,6 +131,9 @@ impl LocalChain {
         command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--chain-id", &CHAIN_ID.to_string(), "--quiet"]);
         command.args(["--slots-in-an-epoch", &options.slots_in_an_epoch.to_string()]);
+        if let Some(blocks) = options.states_kept {
+            command.args(["--prune-history", &blocks.to_string()]);
+        }
         if let Some(seconds) = options.block_seconds {
             command.args(["--block-time", &seconds.to_string(), "--mixed-mining"]);
         }

@@ -14,6 +14,7 @@ mod postgres;
 mod redeeming;
 mod refunding;
 mod relaying;
+mod reorgs;
 mod signing;
 mod splitting;
 mod stating;

@@ -17,11 +17,11 @@ use tempfile::TempDir;
 const REALM: &str = "localhost";
 pub(crate) const DIME: u128 = 100_000;
 
-fn quote(path: &str, price: u128) -> Quote {
+pub(crate) fn quote(path: &str, price: u128) -> Quote {
     Quote::new(path, Amount::new(price))
 }
 
-fn credential(payee: &Payee, quote: &Quote, channel: &Channel, signed: SignedVoucher) -> Credential {
+pub(crate) fn credential(payee: &Payee, quote: &Quote, channel: &Channel, signed: SignedVoucher) -> Credential {
     Credential {
         challenge: payee.challenge(REALM, quote, None).unwrap(),
         source: None,
@@ -36,7 +36,7 @@ fn credential(payee: &Payee, quote: &Quote, channel: &Channel, signed: SignedVou
     }
 }
 
-async fn send(payee: &Payee, quote: &Quote, credential: &Credential) -> Result<Sale, AcceptError> {
+pub(crate) async fn send(payee: &Payee, quote: &Quote, credential: &Credential) -> Result<Sale, AcceptError> {
     payee.accept(REALM, credential, RequestId::new("GET", &quote.item), quote).await
 }
 
