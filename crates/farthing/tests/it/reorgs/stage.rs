@@ -280,7 +280,7 @@ impl Stage {
         }
         records.extend(self.records.iter().filter(|record| matches!(record, Record::FinalRedemption { .. })).cloned());
         let mut fresh = self.observer_with(&records, self.fixture.local.url()).await;
-        for account in other.payee.views().accounts().into_keys() {
+        for account in other.payee.views().accounts() {
             for channel in other.payee.views().channels_of(account) {
                 fresh.meet(&channel).await;
             }
@@ -434,7 +434,7 @@ impl Observer {
     pub(super) async fn standing(&self, stage: &Stage) -> Standing {
         let views = self.payee.views();
         let (mut accounts, mut credit) = (BTreeMap::new(), BTreeMap::new());
-        for account in views.accounts().into_keys() {
+        for account in views.accounts() {
             for channel in views.channels_of(account) {
                 accounts.insert(account, views.account_of(&channel).unwrap().as_ref().clone());
                 credit.insert(channel.id(&stage.fixture.deployment), self.credit_left(stage, &channel).await);
