@@ -63,6 +63,26 @@ pub enum ChainError {
         /// The node's words.
         reason: String,
     },
+    /// The sender has another transaction with the same nonce in a block.
+    #[error("another transaction of the sender has taken its place: {reason}")]
+    NonceTaken {
+        /// The node's words.
+        reason: String,
+    },
+    /// More gas than fits a block, or than one transaction may use.
+    #[error("the transaction would use more gas than it may: {reason}")]
+    TooMuchGas {
+        /// The node's words.
+        reason: String,
+    },
+    /// Gas costs more than the sender pays.
+    #[error("gas costs {price} wei now, and at most {maximum} is paid")]
+    TooDear {
+        /// What a unit costs now, in wei.
+        price: u128,
+        /// What is paid at most.
+        maximum: u128,
+    },
     /// Sent, but not mined in time. It may still be.
     #[error("transaction {hash} was sent but not mined within {seconds} s; it may still be")]
     NotMined {
@@ -124,6 +144,8 @@ pub struct Place {
     pub nonce: u64,
     /// What the dearest transaction offers that may still wait for this nonce.
     pub rival: Option<Fees>,
+    /// The most that is offered for a unit of gas, in wei, whatever has to be outbid.
+    pub fee_max: u128,
 }
 
 /// A transaction that is signed and not sent yet, so that its hash can be written down first.
@@ -313,6 +335,38 @@ impl Chain {
         self.provider.get_transaction_count(address).pending().await.map_err(|error| self.error(&error))
     }
 
+    /// How many of an address's transactions are final.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or names no final block.
+    pub async fn final_transactions_of(&self, address: Address) -> Result<u64, ChainError> {
+        let count = self.provider.get_transaction_count(address).finalized();
+        count.await.map_err(|error| self.error(&error))
+    }
+
+    /// What the chain asks for now.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn fees_asked(&self) -> Result<Fees, ChainError> {
+        let asked = self.provider.estimate_eip1559_fees().await.map_err(|error| self.error(&error))?;
+        Ok(Fees { max_fee_per_gas: asked.max_fee_per_gas, max_priority_fee_per_gas: asked.max_priority_fee_per_gas })
+    }
+
+    /// How much gas the newest block had room for.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn block_gas_limit(&self) -> Result<u64, ChainError> {
+        let head = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
+        let head = head.map_err(|error| self.error(&error))?;
+        let none = || ChainError::Unreachable { url: self.url.clone(), reason: "it has no latest block".to_owned() };
+        Ok(head.ok_or_else(none)?.header.gas_limit)
+    }
+
     /// What became of a transaction; `None` while no block has it.
     ///
     /// # Errors
@@ -409,7 +463,7 @@ impl Chain {
     pub async fn sign(&self, request: TransactionRequest) -> Result<SignedTransaction, ChainError> {
         let sender = self.sender().ok_or(ChainError::ReadOnly)?;
         let nonce = self.next_nonce_of(sender).await?;
-        self.sign_at(request, Place { nonce, rival: None }).await
+        self.sign_at(request, Place { nonce, rival: None, fee_max: u128::MAX }).await
     }
 
     /// The same, at a place of the caller's choice: a transaction that waits there is outbid, not queued behind.
@@ -423,10 +477,11 @@ impl Chain {
         // On top of the last block: what waits may be what this is to replace.
         let estimate = self.provider.estimate_gas(request.clone()).block(BlockNumberOrTag::Latest.into());
         let estimate = estimate.await.map_err(|error| self.error(&error))?;
-        let asked = self.provider.estimate_eip1559_fees().await.map_err(|error| self.error(&error))?;
-        let asked =
-            Fees { max_fee_per_gas: asked.max_fee_per_gas, max_priority_fee_per_gas: asked.max_priority_fee_per_gas };
-        let fees = asked.outbidding(place.rival);
+        let asked = self.fees_asked().await?;
+        if asked.price() > place.fee_max {
+            return Err(ChainError::TooDear { price: asked.price(), maximum: place.fee_max });
+        }
+        let fees = asked.outbidding(place.rival).at_most(place.fee_max);
         let request = request
             // A quarter more: a refund's fall-back costs more gas than the refund the estimate saw.
             .with_gas_limit(estimate.saturating_add(estimate / 4))
@@ -511,6 +566,12 @@ impl Chain {
             }
             if says(error, &["underpriced", "replacementnotallowed"]) {
                 return ChainError::Underpriced { reason: message };
+            }
+            if says(error, &["nonce too low", "noncetoolow", "nonce is too low"]) {
+                return ChainError::NonceTaken { reason: message };
+            }
+            if says(error, &["exceeds block gas limit", "gas required exceeds", "gas limit too high", "out of gas"]) {
+                return ChainError::TooMuchGas { reason: message };
             }
             if message.contains("revert") {
                 return ChainError::Reverted { reason: message, data: Bytes::new() };

@@ -354,7 +354,28 @@ impl Escrow {
         vouchers: &[AcceptedVoucher],
         place: Place,
     ) -> Result<SignedTransaction, EscrowError> {
-        let request = match vouchers {
+        let request = self.redemption_request(vouchers)?;
+        Ok(self.chain.sign_at(request, place).await?)
+    }
+
+    /// What redeeming these vouchers in one transaction would pay at the head.
+    ///
+    /// # Errors
+    ///
+    /// If nothing would be paid, or the chain does not answer.
+    pub async fn simulate_redemption(&self, vouchers: &[AcceptedVoucher]) -> Result<Amount, EscrowError> {
+        let request = self.redemption_request(vouchers)?;
+        let answer = self.chain.call(request, BlockNumberOrTag::Latest).await?;
+        if answer.is_empty() {
+            return Err(EscrowError::NoCode { deployment: self.deployment });
+        }
+        // Both functions return one word: what was paid.
+        let paid = abi::redeemBatchCall::abi_decode_returns(&answer);
+        Ok(to_amount(paid.map_err(|error| EscrowError::Answer(error.to_string()))?)?)
+    }
+
+    fn redemption_request(&self, vouchers: &[AcceptedVoucher]) -> Result<TransactionRequest, EscrowError> {
+        Ok(match vouchers {
             [] => return Err(EscrowError::Answer("no voucher to redeem".to_owned())),
             [voucher] => self.request(&abi::redeemCall {
                 channel: to_abi_channel(voucher.channel()),
@@ -366,8 +387,7 @@ impl Escrow {
                 token: first.channel().token,
                 rows: pack_rows(vouchers)?.into(),
             }),
-        };
-        Ok(self.chain.sign_at(request, place).await?)
+        })
     }
 
     /// Signs, without sending, a close: redeems `voucher`, if there is one to redeem, and gives the unused reservation

@@ -41,6 +41,20 @@ impl Fees {
         }
     }
 
+    /// What a unit of gas costs now, of fees that the chain asks for: those leave room for the base fee to double.
+    #[must_use]
+    pub const fn price(self) -> u128 {
+        let tip = self.max_priority_fee_per_gas;
+        (self.max_fee_per_gas.saturating_sub(tip) / 2).saturating_add(tip)
+    }
+
+    /// The same offer, within a bound.
+    #[must_use]
+    pub fn at_most(self, fee_max: u128) -> Self {
+        let max_fee_per_gas = self.max_fee_per_gas.min(fee_max);
+        Self { max_fee_per_gas, max_priority_fee_per_gas: self.max_priority_fee_per_gas.min(max_fee_per_gas) }
+    }
+
     /// The dearer of two offers, in each part.
     #[must_use]
     pub fn max(self, other: Self) -> Self {

@@ -240,8 +240,12 @@ impl EmbeddedStore {
                 return Ok(());
             }
             let channel_id = channel_id_of(key);
-            let since = first_charge_above(&charges, channel_id, books.redeemed);
-            let since = since.map_err(|error| self.failed(&error))?.at;
+            let since = match first_charge_above(&charges, channel_id, books.redeemed) {
+                Ok(charge) => charge.at,
+                // Damage hides neither what the others owe nor this one: it counts as old, and redeeming it names it.
+                Err(Trouble::Corrupted(_)) => farthing_core::Timestamp::from_unix_seconds(0),
+                Err(error) => return Err(self.failed(&error)),
+            };
             visitor(Owing { channel_id, books, since })
         })
     }

@@ -523,6 +523,10 @@ impl Payee {
         Ok(SignedReceipt { receipt, signature, delegation: None })
     }
 
+    pub(crate) fn options(&self) -> &PayeeOptions {
+        &self.0.options
+    }
+
     pub(crate) fn writer(&self) -> &Writer {
         &self.0.writer
     }

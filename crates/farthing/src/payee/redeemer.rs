@@ -1,76 +1,38 @@
 //! Turns vouchers into money: of each channel only the highest that is due, many channels in one transaction.
+//!
+//! Whoever sends waits for its turn ([`turns`]), finds out what became of what was sent before ([`settling`]), takes
+//! what is due ([`due`]) in batches of what would really be paid ([`batches`]), and writes each transaction down before
+//! it is broadcast ([`sending`]).
 
-use super::store::{Entry, Redemption, RedemptionState, Relayed};
-use super::{Payee, StoreError};
-use crate::chain::{ChainError, Fees, Place, SignedTransaction, succeeded};
-use crate::clock;
-use crate::escrow::{Escrow, EscrowError};
+mod batches;
+mod due;
+mod error;
+mod paid;
+mod sending;
+mod settling;
+mod turns;
+
+pub use due::{Due, DueList};
+pub use error::RedeemError;
+
+use super::Payee;
+use super::nodes::Nodes;
+use super::store::Redemption;
+use crate::chain::ChainError;
+use crate::escrow::Escrow;
 use alloy::eips::BlockNumberOrTag;
-use alloy::primitives::B256;
-use alloy::rpc::types::TransactionReceipt;
-use farthing_core::voucher::SignatureError;
-use farthing_core::{AcceptedVoucher, Address, Amount, Channel, ChannelId};
+use batches::{fill, gas_limit, gas_room, vouchers};
+use farthing_core::{Amount, B256, Channel, ChannelId};
+use paid::moved_in;
+pub(super) use sending::Sending;
+use sending::{Mined, Purpose};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use tokio::sync::Mutex;
-
-/// The most vouchers in one transaction: about a third of the gas that one transaction may use (EIP-7825).
-const BATCH_MAX: usize = 500;
-
-/// After this many channels in a row without an answer it is the chain that is silent.
-const SILENT_MAX: usize = 3;
-
-/// Thrown when vouchers can't be redeemed. What was sent is on record.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RedeemError {
-    /// The chain, or the contract's refusal.
-    #[error(transparent)]
-    Escrow(#[from] EscrowError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An entry of the ledger is damaged.
-    #[error("the voucher stored for channel {channel_id} is damaged: {reason}")]
-    Damaged {
-        /// The channel.
-        channel_id: ChannelId,
-        /// What is wrong with it.
-        reason: SignatureError,
-    },
-    /// Nobody was ever served on this channel.
-    #[error("channel {channel_id} is not in the ledger")]
-    UnknownChannel {
-        /// The channel.
-        channel_id: ChannelId,
-    },
-    /// The connection sends as somebody else.
-    #[error("only the payee {payee} and its operators can close a channel, not {sender}")]
-    NotPayee {
-        /// Who would send.
-        sender: Address,
-        /// Whose channel it is.
-        payee: Address,
-    },
-}
-
-impl From<ChainError> for RedeemError {
-    fn from(error: ChainError) -> Self {
-        Self::Escrow(error.into())
-    }
-}
-
-/// What one voucher is worth on the chain now.
-#[derive(Clone, Debug)]
-pub struct Due {
-    /// The highest voucher that is due.
-    pub voucher: AcceptedVoucher,
-    /// What redeeming it pays now.
-    pub amount: Amount,
-    /// What it would pay if the money behind it were there.
-    pub owed: Amount,
-}
+use std::time::Duration;
+use tokio::time::Instant;
+pub(super) use turns::Turn;
+use turns::Turns;
 
 /// A channel that was left out, and why. The others are not held up by it.
 #[derive(Debug)]
@@ -79,15 +41,6 @@ pub struct Skipped {
     pub channel_id: ChannelId,
     /// What is wrong with it.
     pub error: RedeemError,
-}
-
-/// What is due, and of which channels that could not be said.
-#[derive(Debug, Default)]
-pub struct DueList {
-    /// The most valuable first.
-    pub due: Vec<Due>,
-    /// What was left out.
-    pub skipped: Vec<Skipped>,
 }
 
 /// What a redemption of many channels did.
@@ -119,130 +72,131 @@ pub struct Redeemed {
     pub block: u64,
 }
 
+impl Redeemed {
+    fn of(mined: &Mined) -> Self {
+        let Mined { record, receipt, .. } = mined;
+        Self {
+            transaction: receipt.transaction_hash,
+            vouchers: record.vouchers.len(),
+            paid: Amount::ZERO,
+            refunded: Amount::ZERO,
+            gas_used: receipt.gas_used,
+            gas_price: receipt.effective_gas_price,
+            block: receipt.block_number.unwrap_or_default(),
+        }
+    }
+}
+
+/// How long a transaction may stay without a block before more is offered for its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// So many blocks have to go by without it: while there are none, nothing is gained by offering more.
+    pub blocks: u64,
+    /// And so much time: on some chains blocks come faster than a transaction gets around.
+    pub at_least: Duration,
+}
+
+impl Patience {
+    /// Three blocks, and twelve seconds.
+    pub const USUAL: Self = Self { blocks: 3, at_least: Duration::from_secs(12) };
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    patience: Patience,
+}
+
 /// Redeems for one payee. Anyone can send a redemption; closing needs the payee's key, or an operator's.
 ///
-/// A transaction that is not mined in time is not forgotten: the next redemption or close finds out what became of it
-/// and, if it still waits, takes its place with a better offer. So of two attempts one at most is ever mined. What the
-/// first would have done and the second doesn't stays to be done.
+/// A transaction that is not mined in time is not forgotten: it is replaced by a better offer at the same place, by this
+/// call or the next. So of two attempts one at most is ever mined. What the first would have done and the second doesn't
+/// stays to be done.
 ///
-/// Clones take turns, so that none sends what another is about to.
+/// Clones take turns, so that none sends what another is about to; so do the gateways that share a ledger, which has one
+/// lease.
 #[derive(Clone, Debug)]
 pub struct Redeemer {
     pub(super) payee: Payee,
-    pub(super) escrow: Escrow,
-    pub(super) turns: Arc<Mutex<()>>,
-}
-
-/// Where the next transaction goes.
-pub(super) struct Turn {
-    pub(super) place: Place,
-    /// Earlier attempts at the same place: one of them may be mined after all.
-    pub(super) rivals: Vec<Redemption>,
-}
-
-/// A transaction that was mined at a place: the one that was sent, or an earlier attempt.
-struct Settled {
-    record: Redemption,
-    is_rival: bool,
-    redeemed: Redeemed,
+    nodes: Nodes,
+    pub(super) turns: Arc<Turns>,
+    options: Options,
 }
 
 impl Redeemer {
-    /// A redeemer that sends over `escrow`'s connection.
+    /// A redeemer that sends by way of these nodes, with the key of those connections that have one.
     #[must_use]
-    pub fn new(payee: Payee, escrow: Escrow) -> Self {
-        Self { payee, escrow, turns: Arc::default() }
+    pub fn new(payee: Payee, nodes: impl Into<Nodes>) -> Self {
+        let options = Options { patience: Patience::USUAL };
+        Self { payee, nodes: nodes.into(), turns: Arc::new(Turns::new(turns::LEASE)), options }
     }
 
-    /// The escrow that it sends to.
+    /// The same with another patience.
     #[must_use]
-    pub const fn escrow(&self) -> &Escrow {
-        &self.escrow
+    pub const fn with_patience(mut self, patience: Patience) -> Self {
+        self.options.patience = patience;
+        self
     }
 
-    /// The voucher to redeem of each channel and what it would pay now. A channel that is damaged, or that the chain
-    /// fails at, is skipped.
+    /// The same with a lease that is good for another time while it is not renewed: how long a ledger waits for a gateway
+    /// that died while it sent. Takes turns with no clone made before.
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { turns: Arc::new(Turns::new(lease)), ..self }
+    }
+
+    /// The escrow, by way of the node that is preferred now.
+    #[must_use]
+    pub fn escrow(&self) -> Escrow {
+        self.nodes_to_send_by().swap_remove(0)
+    }
+
+    /// Those that are healthy first; after a turn in which one was of no use, the next one before it.
+    fn nodes_to_send_by(&self) -> Vec<Escrow> {
+        let mut nodes = self.nodes.preferred();
+        let first = self.turns.failed_nodes() % nodes.len().max(1);
+        nodes.rotate_left(first);
+        nodes
+    }
+
+    /// One way of sending for each node whose connection has a key, the most promising first.
+    pub(super) fn ways<'a>(&'a self, turn: &'a Turn) -> Result<Vec<Sending<'a>>, RedeemError> {
+        let nodes = self.nodes_to_send_by();
+        let mut ways = Vec::with_capacity(nodes.len());
+        for (which, escrow) in nodes.iter().enumerate() {
+            let Some(sender) = escrow.chain().sender() else { continue };
+            let others = nodes.iter().enumerate().filter(|(other, _)| *other != which);
+            let others = others.map(|(_, other)| other.clone()).collect();
+            ways.push(Sending { redeemer: self, turn, escrow: escrow.clone(), others, sender });
+        }
+        if ways.is_empty() {
+            return Err(ChainError::ReadOnly.into());
+        }
+        Ok(ways)
+    }
+
+    pub(super) async fn turn(&self) -> Result<Turn, RedeemError> {
+        Arc::clone(&self.turns).wait(self.payee.clone()).await
+    }
+
+    /// The voucher to redeem of each channel and what it would pay now, as far as the chain is in view. A channel that is
+    /// damaged, or that the chain fails at, is skipped.
     ///
     /// # Errors
     ///
     /// If the chain does not answer again and again, or the ledger can't be read.
     pub async fn due(&self) -> Result<DueList, RedeemError> {
-        self.due_among(None).await
+        self.due_among(None, &BTreeMap::new()).await
     }
 
-    /// The same of some channels only, or of all.
-    async fn due_among(&self, some: Option<&[ChannelId]>) -> Result<DueList, RedeemError> {
-        let channels: Vec<(ChannelId, Result<Channel, RedeemError>)> = match some {
-            Some(ids) => {
-                let mut channels = Vec::with_capacity(ids.len());
-                for id in ids {
-                    channels.push((*id, self.channel(*id).await));
-                }
-                channels
-            }
-            None => {
-                let books = self.payee.store().all_books().await?;
-                books.into_iter().map(|(id, books)| (id, Ok(books.channel))).collect()
-            }
-        };
-        let mut list = DueList::default();
-        let mut silent = 0;
-        for (channel_id, channel) in channels {
-            let due = match channel {
-                Ok(channel) => self.due_of(channel_id, &channel, false).await,
-                Err(error) => Err(error),
-            };
-            let is_silent = matches!(due, Err(RedeemError::Escrow(EscrowError::Chain(ChainError::Unreachable { .. }))));
-            silent = if is_silent { silent + 1 } else { 0 };
-            match due {
-                Ok(due) => list.due.extend(due),
-                // Each may have taken as long as a request can.
-                Err(error) if silent >= SILENT_MAX => return Err(error),
-                Err(error) => list.skipped.push(Skipped { channel_id, error }),
-            }
-        }
-        list.due.sort_by_key(|due| std::cmp::Reverse(due.amount));
-        Ok(list)
-    }
-
-    async fn channel(&self, channel_id: ChannelId) -> Result<Channel, RedeemError> {
-        let books = self.payee.store().books(channel_id).await?;
-        Ok(books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel)
-    }
-
-    async fn due_of(&self, channel_id: ChannelId, channel: &Channel, closes: bool) -> Result<Option<Due>, RedeemError> {
-        let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
-        let store = self.payee.store();
-        // A reservation that is about to leave takes with it what no voucher at or below the debt covers.
-        let leaving = closes || funds.channel.close_at.is_some();
-        let last_resort = if leaving { store.last_resort(channel_id).await? } else { None };
-        let charge = match last_resort {
-            Some(charge) => charge,
-            None => match store.redeemable(channel_id).await? {
-                Some(charge) => charge,
-                None => return Ok(None),
-            },
-        };
-        let voucher = charge
-            .voucher(channel, self.payee.domain())
-            .map_err(|reason| RedeemError::Damaged { channel_id, reason })?;
-        // One that no row has room for would fail a whole batch.
-        farthing_core::batch::pack_rows([&voucher]).map_err(EscrowError::from)?;
-        // Redeemed at the head but not final yet: on its way, not to be sent twice.
-        let owed = charge.cumulative_amount.saturating_sub(funds.channel.redeemed);
-        let amount = owed.min(funds.channel.reserved.saturating_add(funds.account_balance));
-        Ok((!amount.is_zero()).then_some(Due { voucher, amount, owed }))
-    }
-
-    /// Redeems the highest voucher that is due of every channel. One transaction for up to 500 channels.
+    /// Redeems the highest voucher that is due of every channel, the most valuable first: in one transaction, or as many
+    /// as a block's gas asks for.
     ///
-    /// Channels of one account share its balance; what one takes first, another lacks, and the escrow keeps it owed.
-    /// What [`Redeemer::due`] skips is left out.
+    /// Every batch is simulated before it is sent. What would not be paid, and what [`Redeemer::due`] skips, is left out.
     ///
     /// # Errors
     ///
-    /// If a transaction fails, the chain does not answer, or there is nothing but what was skipped; then the error is
-    /// the first channel's. What was sent before stays sent.
+    /// If a transaction fails, no node answers, another gateway does not end its turn, or there is nothing but what was
+    /// skipped; then the error is the first channel's. What was sent before stays sent.
     ///
     /// # Cancel safety
     ///
@@ -265,52 +219,46 @@ impl Redeemer {
     }
 
     async fn redeem_among(&self, some: Option<&[ChannelId]>) -> Result<Redemptions, RedeemError> {
-        let _turn = self.turns.lock().await;
+        let turn = self.turn().await?;
         let mut redemptions = Redemptions::default();
-        while self.redeem_once(some, &mut redemptions).await? {}
-        if redemptions.done.is_empty() && !redemptions.skipped.is_empty() {
-            return Err(redemptions.skipped.swap_remove(0).error);
+        let redeemed = self.redeem_by_any(&turn, some, &mut redemptions).await;
+        turn.end().await;
+        redeemed?;
+        let is_failure = |skipped: &Skipped| !matches!(skipped.error, RedeemError::UnderWay { .. });
+        if redemptions.done.is_empty()
+            && let Some(failed) = redemptions.skipped.iter().position(is_failure)
+        {
+            return Err(redemptions.skipped.swap_remove(failed).error);
         }
         Ok(redemptions)
     }
 
-    /// Returns whether an earlier attempt was mined instead of a new one: then something else is due than was thought.
-    async fn redeem_once(
+    /// With one node after the other, until one is of use. Whatever was sent by way of one, the next finds on record.
+    async fn redeem_by_any(
         &self,
+        turn: &Turn,
         some: Option<&[ChannelId]>,
         redemptions: &mut Redemptions,
-    ) -> Result<bool, RedeemError> {
-        // Before looking at what is due: if an earlier attempt is mined after that, this place is taken, and what it
-        // paid can't be sent a second time.
-        let mut turn = Some(self.reconcile().await?);
-        let DueList { due, skipped } = self.due_among(some).await?;
-        redemptions.skipped = skipped;
-        for batch in due.chunks(BATCH_MAX) {
-            let turn = match turn.take() {
-                Some(turn) => turn,
-                None => self.reconcile().await?,
-            };
-            let vouchers: Vec<AcceptedVoucher> = batch.iter().map(|due| due.voucher).collect();
-            let channels = self.channels_of(&vouchers, &turn.rivals).await?;
-            let before = self.redeemed_at_head(&channels).await?;
-            let signed = self.escrow.sign_redemption(&vouchers, turn.place).await?;
-            let Settled { mut redeemed, is_rival, record } = self.send(signed, &vouchers, false, turn.rivals).await?;
-            if record.is_relayed() {
-                return Ok(true);
-            }
-            redeemed.paid = match self.redeemed_at_head(&channels).await {
-                Ok(after) => after.saturating_sub(before),
-                Err(error) => {
-                    tracing::warn!(%error, transaction = %redeemed.transaction, "mined; what it paid can't be read");
-                    Amount::saturating_sum(batch.iter().map(|due| due.amount))
+    ) -> Result<(), RedeemError> {
+        let mut failed = None;
+        for way in self.ways(turn)? {
+            match way.redeem_all(some, redemptions).await {
+                Err(error) if error.is_the_nodes() => self.note_failed(&way, &mut failed, error),
+                Err(error) if error.is_not_mined() => {
+                    // It may be the node that keeps it from the others.
+                    self.turns.note_failed_node();
+                    return Err(error);
                 }
-            };
-            redemptions.done.push(redeemed);
-            if is_rival {
-                return Ok(true);
+                redeemed => return redeemed,
             }
         }
-        Ok(false)
+        Err(failed.unwrap_or_else(|| ChainError::ReadOnly.into()))
+    }
+
+    fn note_failed(&self, way: &Sending<'_>, first: &mut Option<RedeemError>, error: RedeemError) {
+        self.turns.note_failed_node();
+        tracing::warn!(node = way.escrow.chain().origin(), %error, "the node is of no use to send by; trying another");
+        first.get_or_insert(error);
     }
 
     /// Redeems what a channel owes and gives its unused reservation back to the payer, in one transaction.
@@ -323,203 +271,172 @@ impl Redeemer {
     ///
     /// As [`Redeemer::redeem`].
     pub async fn close(&self, channel_id: ChannelId) -> Result<Redeemed, RedeemError> {
-        let sender = self.escrow.chain().sender().ok_or(ChainError::ReadOnly)?;
-        let payee = self.payee.address();
+        let books = self.payee.store().books(channel_id).await?;
+        let channel = books.ok_or(RedeemError::UnknownChannel { channel_id })?.channel;
+        let turn = self.turn().await?;
+        let closed = self.close_by_any(&turn, channel_id, &channel).await;
+        turn.end().await;
+        closed
+    }
+
+    async fn close_by_any(
+        &self,
+        turn: &Turn,
+        channel_id: ChannelId,
+        channel: &Channel,
+    ) -> Result<Redeemed, RedeemError> {
+        let mut failed = None;
+        for way in self.ways(turn)? {
+            match way.close(channel_id, channel).await {
+                Err(error) if error.is_the_nodes() => self.note_failed(&way, &mut failed, error),
+                Err(error) if error.is_not_mined() => {
+                    self.turns.note_failed_node();
+                    return Err(error);
+                }
+                closed => return closed,
+            }
+        }
+        Err(failed.unwrap_or_else(|| ChainError::ReadOnly.into()))
+    }
+
+    /// Finds out what became of everything that was sent, and writes it down: what is mined, what is final, and what a
+    /// reorg has undone. Redeeming does it as well, before anything else.
+    ///
+    /// # Errors
+    ///
+    /// If no node answers, or another gateway does not end its turn.
+    pub async fn settle(&self) -> Result<(), RedeemError> {
+        let turn = self.turn().await?;
+        let settled = self.settle_by_any(&turn).await;
+        turn.end().await;
+        settled
+    }
+
+    async fn settle_by_any(&self, turn: &Turn) -> Result<(), RedeemError> {
+        let mut failed = None;
+        for way in self.ways(turn)? {
+            match way.settle().await {
+                Err(error) if error.is_the_nodes() => self.note_failed(&way, &mut failed, error),
+                settled => return settled.map(drop),
+            }
+        }
+        Err(failed.unwrap_or_else(|| ChainError::ReadOnly.into()))
+    }
+}
+
+impl Sending<'_> {
+    async fn redeem_all(&self, some: Option<&[ChannelId]>, redemptions: &mut Redemptions) -> Result<(), RedeemError> {
+        let mut deadline = self.deadline();
+        loop {
+            let before = redemptions.done.len();
+            if !self.redeem_once(some, redemptions, deadline).await? {
+                return Ok(());
+            }
+            // Each transaction has its time.
+            if redemptions.done.len() > before {
+                deadline = self.deadline();
+            }
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.escrow.chain().mined_within()
+    }
+
+    /// Returns whether there may be more to do: an earlier attempt was mined instead of a new one, or a new one waits for
+    /// so long that it is to be replaced. Then something else may be due than was thought.
+    async fn redeem_once(
+        &self,
+        some: Option<&[ChannelId]>,
+        redemptions: &mut Redemptions,
+        deadline: Instant,
+    ) -> Result<bool, RedeemError> {
+        // Before looking at what is due: if an earlier attempt is mined after that, this place is taken, and what it
+        // paid can't be sent a second time.
+        let mut next = Some(self.settle().await?);
+        let elsewhere = next.as_ref().map(|next| next.elsewhere.clone()).unwrap_or_default();
+        let DueList { due, skipped } = self.redeemer.due_among(some, &elsewhere).await?;
+        redemptions.skipped = skipped;
+        let mut queue = VecDeque::from(due);
+        let block_gas_limit = if queue.is_empty() { 0 } else { self.escrow.chain().block_gas_limit().await? };
+        let mut room = gas_room(block_gas_limit);
+        while !queue.is_empty() {
+            let batch = fill(&mut queue, room);
+            let rows = self.winnow(batch, &mut redemptions.skipped).await?;
+            if rows.is_empty() {
+                continue;
+            }
+            let next = match next.take() {
+                Some(next) => next,
+                None => self.settle().await?,
+            };
+            let vouchers = vouchers(&rows);
+            let signed = match self.escrow.sign_redemption(&vouchers, next.place(u128::MAX)).await {
+                Ok(signed) if signed.gas_limit() <= gas_limit(block_gas_limit) || rows.len() == 1 => signed,
+                Ok(_) | Err(crate::escrow::EscrowError::Chain(ChainError::TooMuchGas { .. })) if rows.len() > 1 => {
+                    room /= 2;
+                    rows.into_iter().rev().for_each(|due| queue.push_front(due));
+                    continue;
+                }
+                Ok(signed) => signed,
+                Err(error) => return Err(error.into()),
+            };
+            let purpose = Purpose { vouchers: &vouchers, closes: false };
+            let Some(mined) = self.send(signed, &purpose, next.rivals, deadline).await? else { return Ok(true) };
+            if mined.record.is_relayed() {
+                return Ok(true);
+            }
+            redemptions.done.push(self.redeemed(&mined).await);
+            if mined.is_rival {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a mined transaction did. That it is mined is known; what it paid is for people, and missing if it can't be read.
+    async fn redeemed(&self, mined: &Mined) -> Redeemed {
+        let mut redeemed = Redeemed::of(mined);
+        match moved_in(&self.redeemer.payee, &self.escrow, &mined.receipt).await {
+            Ok(moved) => (redeemed.paid, redeemed.refunded) = (moved.paid, moved.refunded),
+            Err(error) => {
+                tracing::warn!(%error, transaction = %redeemed.transaction, "mined; what it paid can't be read");
+            }
+        }
+        redeemed
+    }
+
+    async fn close(&self, channel_id: ChannelId, channel: &Channel) -> Result<Redeemed, RedeemError> {
+        let (sender, payee) = (self.sender, self.redeemer.payee.address());
         if sender != payee && !self.escrow.is_operator(payee, sender).await? {
             return Err(RedeemError::NotPayee { sender, payee });
         }
-        let channel = self.channel(channel_id).await?;
-        let _turn = self.turns.lock().await;
+        let deadline = self.deadline();
         loop {
-            let turn = self.reconcile().await?;
-            let before = self.escrow.funds_of(&channel, BlockNumberOrTag::Latest).await?;
-            let due = self.due_of(channel_id, &channel, true).await?;
+            let next = self.settle().await?;
+            let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
+            let due = self.redeemer.due_of(channel_id, channel, funds, true).await?;
             let voucher = due.as_ref().map(|due| due.voucher);
-            let signed = self.escrow.sign_close(&channel, voucher.as_ref(), turn.place).await?;
-            let vouchers: Vec<AcceptedVoucher> = voucher.into_iter().collect();
-            let settled = self.send(signed, &vouchers, true, turn.rivals).await?;
-            let mut closed = settled.redeemed;
-            let after = self.escrow.funds_of(&channel, BlockNumberOrTag::Number(closed.block)).await?;
-            let closes = settled.record.closes && settled.record.vouchers.iter().all(|(id, _)| *id == channel_id);
-            if settled.is_rival && !(closes && after.channel.reserved.is_zero()) {
+            let signed = self.escrow.sign_close(channel, voucher.as_ref(), next.place(u128::MAX)).await?;
+            let purpose = Purpose { vouchers: voucher.as_slice(), closes: true };
+            let Some(mined) = self.send(signed, &purpose, next.rivals, deadline).await? else { continue };
+            let its_own =
+                |record: &Redemption| record.closes && record.vouchers.iter().all(|(id, _)| *id == channel_id);
+            if !its_own(&mined.record) {
                 // An earlier attempt at something else was mined; this one's turn is next.
                 continue;
             }
-            closed.paid = after.channel.redeemed.saturating_sub(before.channel.redeemed);
-            closed.refunded = before.channel.reserved.saturating_sub(closed.paid.min(before.channel.reserved));
+            let closed = self.redeemed(&mined).await;
+            if mined.is_rival && self.is_reserved(channel, closed.block).await? {
+                // A close without a voucher names no channel: it was another's.
+                continue;
+            }
             return Ok(closed);
         }
     }
 
-    /// Finds out what became of everything that was sent, writes it down, and says where the next transaction goes: to
-    /// the place of one that still waits or was dropped, so that nothing ever queues behind what is stuck.
-    pub(super) async fn reconcile(&self) -> Result<Turn, RedeemError> {
-        let chain = self.escrow.chain();
-        let sender = chain.sender().ok_or(ChainError::ReadOnly)?;
-        // Before the receipts: what is not found after that, although its nonce is taken, is nowhere.
-        let mined = chain.transactions_of(sender).await?;
-        let mut sent: BTreeMap<u64, Vec<Redemption>> = BTreeMap::new();
-        for record in self.payee.store().redemptions().await? {
-            if record.state == RedemptionState::Sent && record.sender == sender {
-                sent.entry(record.nonce).or_default().push(record);
-            }
-        }
-        let mut waiting = BTreeMap::new();
-        for (nonce, attempts) in sent {
-            if let Some(receipt) = self.receipt_of(&attempts).await? {
-                self.settle(attempts, &receipt).await?;
-            } else if nonce < mined {
-                for attempt in attempts {
-                    self.note(attempt, RedemptionState::Failed).await?;
-                }
-            } else {
-                waiting.insert(nonce, attempts);
-            }
-        }
-        // The next nonce is the lower one if something below was dropped: what waits above it can't be mined either.
-        let next = chain.next_nonce_of(sender).await?;
-        let nonce = waiting.keys().next().map_or(next, |nonce| next.min(*nonce));
-        let rivals = waiting.remove(&nonce).unwrap_or_default();
-        let rival = rivals.iter().map(|rival| rival.fees).reduce(Fees::max);
-        Ok(Turn { place: Place { nonce, rival }, rivals })
-    }
-
-    /// Writes the transaction's hash down, then sends it: after a crash the record says what to look for.
-    async fn send(
-        &self,
-        signed: SignedTransaction,
-        vouchers: &[AcceptedVoucher],
-        closes: bool,
-        rivals: Vec<Redemption>,
-    ) -> Result<Settled, RedeemError> {
-        let chain = self.escrow.chain();
-        let record = Redemption {
-            hash: signed.hash,
-            sender: chain.sender().ok_or(ChainError::ReadOnly)?,
-            nonce: signed.nonce(),
-            fees: signed.fees(),
-            vouchers: vouchers
-                .iter()
-                .map(|voucher| (voucher.voucher().channel_id, voucher.voucher().cumulative_amount))
-                .collect(),
-            closes,
-            at: clock::now(),
-            state: RedemptionState::Sent,
-        };
-        self.note(record.clone(), RedemptionState::Sent).await?;
-        let mut attempts = rivals;
-        // Signed once more, without a change.
-        attempts.retain(|rival| rival.hash != signed.hash);
-        match chain.submit(&signed).await {
-            Ok(()) => attempts.push(record),
-            // An earlier attempt offers as much as is reasonable, and waits.
-            Err(ChainError::Underpriced { .. }) if !attempts.is_empty() => {
-                self.note(record, RedemptionState::Failed).await?;
-            }
-            // Only what can't be mined any more has failed; a silent node may still have taken it.
-            Err(error @ (ChainError::Reverted { .. } | ChainError::NoGas { .. } | ChainError::Underpriced { .. })) => {
-                self.note(record, RedemptionState::Failed).await?;
-                return Err(error.into());
-            }
-            // The place may have been taken while this was signed.
-            Err(error) => match self.receipt_of(&attempts).await {
-                Ok(Some(_)) => attempts.push(record),
-                _ => return Err(error.into()),
-            },
-        }
-        let hashes: Vec<B256> = attempts.iter().map(|attempt| attempt.hash).collect();
-        let receipt = chain.wait_for_any(&hashes).await?;
-        let settled = self.settle(attempts, &receipt).await?;
-        succeeded(&receipt)?;
-        let (transaction, block) = (receipt.transaction_hash, receipt.block_number.unwrap_or_default());
-        let redeemed = Redeemed {
-            transaction,
-            vouchers: settled.vouchers.len(),
-            paid: Amount::ZERO,
-            refunded: Amount::ZERO,
-            gas_used: receipt.gas_used,
-            gas_price: receipt.effective_gas_price,
-            block,
-        };
-        Ok(Settled { record: settled, is_rival: transaction != signed.hash, redeemed })
-    }
-
-    /// What became of whichever of several attempts at one place was mined, if one was.
-    async fn receipt_of(&self, attempts: &[Redemption]) -> Result<Option<TransactionReceipt>, RedeemError> {
-        for attempt in attempts {
-            if let Some(receipt) = self.escrow.chain().receipt(attempt.hash).await? {
-                return Ok(Some(receipt));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Writes down which of several attempts at one place was mined, and that the others can't be any more.
-    pub(super) async fn settle(
-        &self,
-        attempts: Vec<Redemption>,
-        receipt: &TransactionReceipt,
-    ) -> Result<Redemption, RedeemError> {
-        let mut mined = None;
-        for attempt in attempts {
-            let state = if attempt.hash == receipt.transaction_hash && receipt.status() {
-                RedemptionState::Mined {
-                    block: receipt.block_number.unwrap_or_default(),
-                    gas_used: receipt.gas_used,
-                    gas_price: receipt.effective_gas_price,
-                }
-            } else {
-                RedemptionState::Failed
-            };
-            if attempt.hash == receipt.transaction_hash {
-                mined = Some(attempt.clone());
-            }
-            if attempt.is_relayed() {
-                self.note_relay_cost(attempt.hash, receipt).await?;
-            }
-            self.note(attempt, state).await?;
-        }
-        mined.ok_or_else(|| EscrowError::Answer("a receipt of another transaction".to_owned()).into())
-    }
-
-    /// Puts right what was set aside for relaying: a transaction that reverts costs its gas all the same, and one whose
-    /// place another one took costs nothing.
-    async fn note_relay_cost(&self, hash: B256, receipt: &TransactionReceipt) -> Result<(), RedeemError> {
-        let Some(relayed) = self.payee.store().relayed_in(hash).await? else { return Ok(()) };
-        let paid = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
-        let cost = if hash == receipt.transaction_hash { Amount::new(paid) } else { Amount::ZERO };
-        self.payee.writer().write(Entry::Relayed(Relayed { cost, ..relayed })).await?;
-        Ok(())
-    }
-
-    pub(super) async fn note(&self, record: Redemption, state: RedemptionState) -> Result<(), RedeemError> {
-        let redemption = Redemption { state, ..record };
-        self.payee.writer().write(Entry::Redemption { redemption, fence: None }).await?;
-        Ok(())
-    }
-
-    /// The channels of the vouchers and of the earlier attempts, each once.
-    async fn channels_of(
-        &self,
-        vouchers: &[AcceptedVoucher],
-        rivals: &[Redemption],
-    ) -> Result<Vec<Channel>, RedeemError> {
-        let mut channels: BTreeMap<ChannelId, Channel> =
-            vouchers.iter().map(|voucher| (voucher.voucher().channel_id, *voucher.channel())).collect();
-        for (channel_id, _) in rivals.iter().flat_map(|rival| &rival.vouchers) {
-            if let Some(books) = self.payee.store().books(*channel_id).await? {
-                channels.insert(*channel_id, books.channel);
-            }
-        }
-        Ok(channels.into_values().collect())
-    }
-
-    async fn redeemed_at_head(&self, channels: &[Channel]) -> Result<Amount, RedeemError> {
-        let mut sum = Amount::ZERO;
-        for channel in channels {
-            let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
-            sum = sum.saturating_add(funds.channel.redeemed);
-        }
-        Ok(sum)
+    async fn is_reserved(&self, channel: &Channel, block: u64) -> Result<bool, RedeemError> {
+        let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Number(block)).await?;
+        Ok(!funds.channel.reserved.is_zero())
     }
 }

@@ -5,7 +5,7 @@
 //! restart, a price above which nothing is sent, a number of orders a payer and day), and nothing is sent that the
 //! chain would refuse. The key that redeems sends this too, and they take turns.
 
-use super::redeemer::{RedeemError, Redeemer};
+use super::redeemer::{RedeemError, Redeemer, Sending, Turn};
 use super::store::{Entry, Redemption, RedemptionState, Relayed};
 use super::{Payee, StoreError};
 use crate::chain::{ChainError, SignedTransaction};
@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::Semaphore;
 
 /// How many requests may be under way at once; each asks the chain a few times before it is sent or refused.
 const REQUESTS_MAX: usize = 8;
@@ -277,9 +277,18 @@ struct Checked {
     digest: B256,
 }
 
+/// What is signed and may be sent.
+struct Prepared {
+    signed: SignedTransaction,
+    /// What it costs at most.
+    cost: Amount,
+    /// What waits in its place.
+    rivals: Vec<Redemption>,
+}
+
 /// What comes of waiting for a turn.
-enum Turn {
-    Ours(OwnedMutexGuard<()>),
+enum Waited {
+    Ours(Turn),
     Done(RelayAnswer),
 }
 
@@ -290,9 +299,9 @@ impl Relay {
     ///
     /// If the token takes no signed transfers, or signs them in an unknown domain, or the chain does not answer.
     pub async fn start(redeemer: Redeemer, limits: RelayLimits) -> Result<Self, SigningError> {
-        let token_domain = token::domain_of(redeemer.escrow.chain(), redeemer.payee.token().address).await?;
+        let token_domain = token::domain_of(redeemer.escrow().chain(), redeemer.payee.token().address).await?;
         let (address, holder) = (redeemer.payee.token().address, redeemer.payee.address());
-        let known = token::authorization_used(redeemer.escrow.chain(), address, holder, B256::ZERO).await?;
+        let known = token::authorization_used(redeemer.escrow().chain(), address, holder, B256::ZERO).await?;
         known.ok_or(SigningError::Unsupported { token: address })?;
         let (places, counts) = (Semaphore::new(REQUESTS_MAX), Mutex::default());
         Ok(Self(Arc::new(Inner { redeemer, token_domain, limits, places, counts })))
@@ -328,8 +337,8 @@ impl Relay {
         self.count(checked.order.payer(), false)?;
         self.check_on_chain(&checked.order).await?;
         let turn = match self.turn(checked.digest).await? {
-            Turn::Ours(turn) => turn,
-            Turn::Done(answer) => return Ok(answer),
+            Waited::Ours(turn) => turn,
+            Waited::Done(answer) => return Ok(answer),
         };
         // In a task of its own: a client that hangs up must not leave a transaction half sent.
         let relay = self.clone();
@@ -338,17 +347,17 @@ impl Relay {
 
     /// Waits for the redeemer and for other orders; or until another copy of this one was sent, which may keep its turn
     /// for as long as a block takes.
-    async fn turn(&self, digest: B256) -> Result<Turn, RelayError> {
+    async fn turn(&self, digest: B256) -> Result<Waited, RelayError> {
         let deadline = tokio::time::Instant::now() + TURN_WITHIN;
         // One future throughout: whoever asks anew goes to the end of the queue.
-        let mut turn = pin!(Arc::clone(&self.0.redeemer.turns).lock_owned());
+        let mut turn = pin!(self.0.redeemer.turn());
         while tokio::time::Instant::now() < deadline {
             tokio::select! {
-                turn = &mut turn => return Ok(Turn::Ours(turn)),
+                turn = &mut turn => return Ok(Waited::Ours(turn?)),
                 () = tokio::time::sleep(TURN_STEP) => {}
             }
             if let Some(answer) = self.sent_before(digest).await? {
-                return Ok(Turn::Done(answer));
+                return Ok(Waited::Done(answer));
             }
         }
         Err(RelayError::Busy)
@@ -389,7 +398,7 @@ impl Relay {
     /// Whether it is good now, and of a withdrawal whose it is. What is left of an account must pay for what it bought
     /// here: else the creator would pay the gas of whoever leaves without paying.
     async fn check_on_chain(&self, order: &RelayOrder) -> Result<(), RelayError> {
-        let now = self.0.redeemer.escrow.chain().time().await?;
+        let now = self.0.redeemer.escrow().chain().time().await?;
         let from = match order {
             RelayOrder::Deposit { authorization, .. } | RelayOrder::Open { authorization, .. } => {
                 authorization.valid_after
@@ -421,7 +430,7 @@ impl Relay {
         let (mut balance, mut owed) = (Amount::ZERO, Amount::ZERO);
         for books in books {
             let channel: Channel = books.channel;
-            let funds = self.0.redeemer.escrow.funds_of(&channel, BlockNumberOrTag::Latest).await?;
+            let funds = self.0.redeemer.escrow().funds_of(&channel, BlockNumberOrTag::Latest).await?;
             let covered = funds.channel.redeemed.saturating_add(funds.channel.reserved);
             owed = owed.saturating_add(books.due().saturating_sub(covered));
             balance = funds.account_balance;
@@ -432,7 +441,8 @@ impl Relay {
     /// The transaction that was sent for the same signature, if it can still be mined or has done its work.
     async fn sent_before(&self, digest: B256) -> Result<Option<RelayAnswer>, RelayError> {
         let Some(relayed) = self.payee().store().relayed(digest).await? else { return Ok(None) };
-        let chain = self.0.redeemer.escrow.chain();
+        let escrow = self.0.redeemer.escrow();
+        let chain = escrow.chain();
         let is_there = match chain.receipt(relayed.hash).await? {
             Some(receipt) => receipt.status(),
             None => chain.holds(relayed.hash).await?,
@@ -442,41 +452,88 @@ impl Relay {
 
     /// Signs, which simulates, and makes everything durable before it is sent. Keeps its turn until it is mined, or for
     /// as long as a transaction may take: then whoever is next takes its place.
-    async fn send(self, checked: Checked, turn: OwnedMutexGuard<()>) -> Result<RelayAnswer, RelayError> {
+    async fn send(self, checked: Checked, turn: Turn) -> Result<RelayAnswer, RelayError> {
         // Another copy of the same request may have had the turn before.
-        if let Some(answer) = self.sent_before(checked.digest).await? {
-            return Ok(answer);
+        let sent_before = self.sent_before(checked.digest).await;
+        let sent = match sent_before {
+            Ok(None) => self.send_by_any(&checked, &turn).await,
+            Ok(Some(answer)) => Ok((answer, Vec::new())),
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok((answer, attempts)) if !attempts.is_empty() => {
+                let relay = self.clone();
+                tokio::spawn(async move {
+                    relay.wait(attempts, &turn).await;
+                    turn.end().await;
+                });
+                Ok(answer)
+            }
+            sent => {
+                turn.end().await;
+                sent.map(|(answer, _)| answer)
+            }
         }
-        let redeemer = &self.0.redeemer;
-        let at = redeemer.reconcile().await?;
+    }
+
+    /// With one node after the other until one answers, as long as nothing was sent.
+    async fn send_by_any(&self, checked: &Checked, turn: &Turn) -> Result<(RelayAnswer, Vec<Redemption>), RelayError> {
+        let mut failed = None;
+        for way in self.0.redeemer.ways(turn)? {
+            match self.prepare(checked, &way).await {
+                Ok(prepared) => return self.send_by(checked, turn, &way, prepared).await,
+                Err(error @ RelayError::Escrow(EscrowError::Chain(ChainError::Unreachable { .. }))) => {
+                    failed.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| ChainError::ReadOnly.into()))
+    }
+
+    async fn prepare(&self, checked: &Checked, way: &Sending<'_>) -> Result<Prepared, RelayError> {
+        let next = way.settle().await?;
         // A redemption is worth more to this creator than a favour; only what was relayed before is outbid.
-        if at.rivals.iter().any(|rival| !rival.is_relayed()) {
+        if next.rivals.iter().any(|rival| !rival.is_relayed()) {
             return Err(RelayError::Busy);
         }
-        let signed = redeemer.escrow.sign_relayed(&checked.order, at.place).await.map_err(|error| match error {
+        let maximum = self.0.limits.gas_price_max;
+        let signed = way.escrow.sign_relayed(&checked.order, next.place(maximum)).await;
+        let signed = signed.map_err(|error| match error {
             EscrowError::Chain(ChainError::Reverted { reason, .. }) => RelayError::WouldFail { reason },
+            EscrowError::Chain(ChainError::TooDear { price, maximum }) => RelayError::GasTooDear { price, maximum },
             error => error.into(),
         })?;
-        self.check_cost(&signed).await?;
+        let cost = self.check_cost(&signed, way).await?;
+        Ok(Prepared { signed, cost, rivals: next.rivals })
+    }
+
+    async fn send_by(
+        &self,
+        checked: &Checked,
+        turn: &Turn,
+        way: &Sending<'_>,
+        prepared: Prepared,
+    ) -> Result<(RelayAnswer, Vec<Redemption>), RelayError> {
+        let Prepared { signed, cost, rivals } = prepared;
         self.count(checked.order.payer(), true)?;
-        let record = self.write_down(&checked, &signed).await?;
-        if let Err(error) = redeemer.escrow.chain().submit(&signed).await {
+        let record = self.write_down(checked, &signed, cost, way, turn).await?;
+        if let Err(error) = way.submit(&signed).await {
             // A node that is silent may have taken it all the same.
-            if !matches!(error, ChainError::Unreachable { .. }) {
-                self.forget(&checked, record).await?;
+            if !matches!(error, ChainError::Unreachable { .. } | ChainError::NonceTaken { .. }) {
+                self.forget(checked, record, turn).await?;
             }
             return Err(error.into());
         }
-        let mut attempts = at.rivals;
+        let mut attempts = rivals;
         attempts.push(record);
-        let relay = self.clone();
-        tokio::spawn(async move { relay.wait(attempts, turn).await });
-        Ok(RelayAnswer { transaction: signed.hash })
+        Ok((RelayAnswer { transaction: signed.hash }, attempts))
     }
 
     /// Within the gas of an order, at a price that the creator pays, and within the day's budget at the most that it
-    /// can cost. The wallet keeps enough to redeem with: a favour must not cost the creator a reservation.
-    async fn check_cost(&self, signed: &SignedTransaction) -> Result<(), RelayError> {
+    /// can cost, which is returned. The wallet keeps enough to redeem with: a favour must not cost the creator a
+    /// reservation.
+    async fn check_cost(&self, signed: &SignedTransaction, way: &Sending<'_>) -> Result<Amount, RelayError> {
         let limits = self.0.limits;
         let (gas, maximum) = (signed.gas_limit(), limits.gas_max);
         if gas > maximum {
@@ -486,49 +543,57 @@ impl Relay {
         if price > limits.gas_price_max {
             return Err(RelayError::GasTooDear { price, maximum: limits.gas_price_max });
         }
+        let chain = way.escrow.chain();
         let spent = self.payee().store().relay_spent(clock::now().day()).await?;
         let (cost, budget) = (signed.cost_max(), limits.gas_budget_per_day);
         if spent.saturating_add(cost) > budget {
             return Err(RelayError::BudgetSpent { spent, cost, budget });
         }
-        let chain = self.0.redeemer.escrow.chain();
-        let balance = chain.balance(chain.sender().ok_or(ChainError::ReadOnly)?).await?;
+        let balance = chain.balance(way.sender).await?;
         let required = cost.saturating_add(Amount::new(price.saturating_mul(GAS_KEPT)));
         if balance < required {
             return Err(RelayError::WalletLow { balance, required });
         }
-        Ok(())
+        Ok(cost)
     }
 
     /// The cost first: a crash in between leaves the budget smaller, never larger.
-    async fn write_down(&self, checked: &Checked, signed: &SignedTransaction) -> Result<Redemption, RelayError> {
+    async fn write_down(
+        &self,
+        checked: &Checked,
+        signed: &SignedTransaction,
+        cost: Amount,
+        way: &Sending<'_>,
+        turn: &Turn,
+    ) -> Result<Redemption, RelayError> {
         let (now, hash) = (clock::now(), signed.hash);
-        let relayed = Relayed { request: checked.digest, hash, at: now, cost: signed.cost_max() };
-        self.payee().writer().write(Entry::Relayed(relayed)).await?;
-        let sender = self.0.redeemer.escrow.chain().sender().ok_or(ChainError::ReadOnly)?;
-        let (nonce, fees) = (signed.nonce(), signed.fees());
+        self.payee().writer().write(Entry::Relayed(Relayed { request: checked.digest, hash, at: now, cost })).await?;
+        let (sender, nonce, fees) = (way.sender, signed.nonce(), signed.fees());
         let state = RedemptionState::Sent;
         let record = Redemption { hash, sender, nonce, fees, vouchers: Vec::new(), closes: false, at: now, state };
-        self.0.redeemer.note(record.clone(), state).await?;
+        if let Err(error) = turn.note(record.clone(), state).await {
+            // Not on record, so it is not sent, and costs nothing.
+            self.write_off(checked, &record).await?;
+            return Err(error.into());
+        }
         Ok(record)
     }
 
     /// The node has refused it, so it costs nothing.
-    async fn forget(&self, checked: &Checked, record: Redemption) -> Result<(), RelayError> {
-        let (request, hash, at) = (checked.digest, record.hash, record.at);
-        self.payee().writer().write(Entry::Relayed(Relayed { request, hash, at, cost: Amount::ZERO })).await?;
-        self.0.redeemer.note(record, RedemptionState::Failed).await?;
+    async fn forget(&self, checked: &Checked, record: Redemption, turn: &Turn) -> Result<(), RelayError> {
+        self.write_off(checked, &record).await?;
+        turn.note(record, RedemptionState::Failed).await?;
         Ok(())
     }
 
-    async fn wait(self, attempts: Vec<Redemption>, _turn: OwnedMutexGuard<()>) {
-        let redeemer = &self.0.redeemer;
-        let hashes: Vec<B256> = attempts.iter().map(|attempt| attempt.hash).collect();
-        let settled = match redeemer.escrow.chain().wait_for_any(&hashes).await {
-            Ok(receipt) => redeemer.settle(attempts, &receipt).await.map(|record| (record, receipt)),
-            Err(error) => Err(error.into()),
-        };
-        match settled {
+    async fn write_off(&self, checked: &Checked, record: &Redemption) -> Result<(), RelayError> {
+        let (request, hash, at) = (checked.digest, record.hash, record.at);
+        self.payee().writer().write(Entry::Relayed(Relayed { request, hash, at, cost: Amount::ZERO })).await?;
+        Ok(())
+    }
+
+    async fn wait(&self, attempts: Vec<Redemption>, turn: &Turn) {
+        match self.0.redeemer.wait_for(turn, attempts).await {
             Ok((record, receipt)) => {
                 let (transaction, succeeded, gas) = (record.hash, receipt.status(), receipt.gas_used);
                 let spent = self.payee().store().relay_spent(clock::now().day()).await.unwrap_or_default();

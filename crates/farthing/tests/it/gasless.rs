@@ -175,7 +175,7 @@ impl Stage {
     async fn send_late(&self, request: &RelayRequest) -> bool {
         let other = self.fixture.escrow(LocalChain::test_key(6)).await;
         let nonce = other.chain().next_nonce_of(other.chain().sender().unwrap()).await.unwrap();
-        match other.sign_relayed(&request.order, Place { nonce, rival: None }).await {
+        match other.sign_relayed(&request.order, Place { nonce, rival: None, fee_max: u128::MAX }).await {
             Ok(signed) => other.chain().broadcast(signed).await.is_ok(),
             Err(_) => false,
         }

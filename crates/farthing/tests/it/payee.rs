@@ -366,6 +366,7 @@ async fn a_payer_that_skips_amounts_pays_all_the_same_when_it_leaves() {
     let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
     assert!(redeemer.due().await.unwrap().due.is_empty(), "while the channel goes on, no more than what is due");
     payer.request_close(&channel).await.unwrap();
+    watcher.step().await.unwrap();
     let due = redeemer.due().await.unwrap().due;
     assert_eq!(due[0].amount, Amount::new(DIME + 1), "what it signed, and what it has beyond the debt counts later");
 }

@@ -64,8 +64,14 @@ async fn records(payee: &Payee) -> Vec<Redemption> {
     records
 }
 
-fn is_mined(record: &Redemption) -> bool {
-    matches!(record.state, RedemptionState::Mined { .. })
+fn is_final(record: &Redemption) -> bool {
+    matches!(record.state, RedemptionState::Final { .. })
+}
+
+/// Lets what was mined become final, and be noted so.
+async fn settle(fixture: &Fixture, redeemer: &Redeemer) {
+    fixture.finalize().await;
+    redeemer.settle().await.unwrap();
 }
 
 fn not_mined<T: fmt::Debug>(result: Result<T, RedeemError>) {
@@ -115,10 +121,11 @@ async fn a_stuck_redemption_is_replaced_at_the_same_nonce_and_pays_once() {
     assert_eq!(fixture.dollars_of(payee_address).await, Amount::new(3 * DIME));
     assert_eq!(chain.transactions_of(payee_address).await.unwrap(), 1);
     assert_eq!(chain.next_nonce_of(payee_address).await.unwrap(), 1, "nothing waits");
+    settle(&fixture, &redeemer).await;
     let records = records(&payee).await;
     let [stuck, replacement] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((stuck.nonce, stuck.state), (0, RedemptionState::Failed));
-    assert!(replacement.nonce == 0 && is_mined(replacement), "{replacement:?}");
+    assert!(replacement.nonce == 0 && is_final(replacement), "{replacement:?}");
     assert!(redeemer.redeem().await.unwrap().done.is_empty());
 }
 
@@ -141,7 +148,8 @@ async fn each_attempt_offers_an_eighth_more() {
     ask(&chain, "evm_mine", json!([])).await;
     automine(&chain, true).await;
     assert!(redeemer.redeem().await.unwrap().done.is_empty(), "it was mined, and is found");
-    let (mined, failed): (Vec<_>, Vec<_>) = records(&payee).await.into_iter().partition(is_mined);
+    settle(&fixture, &redeemer).await;
+    let (mined, failed): (Vec<_>, Vec<_>) = records(&payee).await.into_iter().partition(is_final);
     assert_eq!((mined.len(), failed.len()), (1, 2));
     assert!(failed.iter().all(|record| record.state == RedemptionState::Failed));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
@@ -165,11 +173,12 @@ async fn a_crash_before_sending_is_made_good() {
     .await;
 
     let payee = fixture.start_payee(folder.path()).await;
-    let redeemed = redeemer(&fixture, &payee, chain.clone()).await.redeem().await.unwrap().done;
-    assert_eq!(redeemed[0].paid, Amount::new(DIME));
+    let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
+    assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
+    settle(&fixture, &redeemer).await;
     let records = records(&payee).await;
     assert_eq!(records.iter().map(|record| record.nonce).collect::<Vec<_>>(), [0, 0]);
-    assert!(records[0].state == RedemptionState::Failed && is_mined(&records[1]), "{records:?}");
+    assert!(records[0].state == RedemptionState::Failed && is_final(&records[1]), "{records:?}");
     assert_eq!(chain.transactions_of(Fixture::payee().address()).await.unwrap(), 1);
 }
 
@@ -183,8 +192,9 @@ async fn a_crash_after_sending_is_made_good() {
     automine(&chain, true).await;
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     assert!(redeemer.redeem().await.unwrap().done.is_empty(), "nothing is due");
+    settle(&fixture, &redeemer).await;
     let records = records(&payee).await;
-    assert!(records.len() == 1 && is_mined(&records[0]), "{records:?}");
+    assert!(records.len() == 1 && is_final(&records[0]), "{records:?}");
 }
 
 #[tokio::test]
@@ -197,8 +207,9 @@ async fn a_dropped_redemption_is_sent_again() {
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
+    settle(&fixture, &redeemer).await;
     let records = records(&payee).await;
-    assert!(records[0].state == RedemptionState::Failed && is_mined(&records[1]), "{records:?}");
+    assert!(records[0].state == RedemptionState::Failed && is_final(&records[1]), "{records:?}");
 }
 
 /// Another transaction of the wallet took the nonce: what waited for it can never be mined.
@@ -213,9 +224,10 @@ async fn a_redemption_whose_nonce_is_gone_has_failed() {
     let other = farthing::token::approve_if_needed;
     other(&chain, fixture.token.address, fixture.deployment.escrow, Amount::new(1)).await.unwrap();
     assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(DIME));
+    settle(&fixture, &redeemer).await;
     let records = records(&payee).await;
     assert_eq!((records[0].nonce, records[0].state), (0, RedemptionState::Failed));
-    assert!(records[1].nonce == 1 && is_mined(&records[1]), "{records:?}");
+    assert!(records[1].nonce == 1 && is_final(&records[1]), "{records:?}");
 }
 
 /// The old transaction is mined while the new one is being sent: it is found, and counts.
@@ -235,15 +247,19 @@ async fn a_rival_that_is_mined_after_all_is_what_counts() {
     })
     .await;
     let node = Chain::connect_to(&node, Some(Fixture::payee()), CHAIN_ID).await.unwrap();
-    let second = redeemer(&fixture, &payee, node).await;
-    let second = tokio::spawn(async move { second.redeem().await });
+    let redeemer = redeemer(&fixture, &payee, node).await;
+    let second = tokio::spawn({
+        let redeemer = redeemer.clone();
+        async move { redeemer.redeem().await }
+    });
     wait_until("the replacement was refused", || async { refused.load(Ordering::SeqCst) }).await;
     ask(&chain, "evm_mine", json!([])).await;
     let redeemed = second.await.unwrap().unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].transaction), (1, stuck));
     assert_eq!((redeemed[0].vouchers, redeemed[0].paid), (2, Amount::new(2 * DIME)));
+    settle(&fixture, &redeemer).await;
     let records = records(&payee).await;
-    assert!(records[0].state == RedemptionState::Failed && records[1].hash == stuck && is_mined(&records[1]));
+    assert!(records[0].state == RedemptionState::Failed && records[1].hash == stuck && is_final(&records[1]));
 }
 
 /// The serve loop and the admin command at the same time: one transaction, and the other finds nothing due.
@@ -295,6 +311,7 @@ async fn only_the_channels_that_are_named_are_redeemed() {
     let Redemptions { done, skipped } = redeemer.redeem_channels(&ids).await.unwrap();
     assert!(skipped.is_empty(), "{skipped:?}");
     assert_eq!((done.len(), done[0].vouchers, done[0].paid), (1, 2, Amount::new(2 * DIME)));
+    Watcher::new(payee.clone(), fixture.escrow(Fixture::payee()).await).step().await.unwrap();
     let left = redeemer.due().await.unwrap().due;
     assert_eq!(
         left.iter().map(|due| due.voucher.voucher().channel_id).collect::<Vec<_>>(),
@@ -347,10 +364,14 @@ async fn damaged_entries_hold_nothing_else_up() {
     redeemer.redeem().await.unwrap_err();
 }
 
-/// The node fails at one channel, or at all of them.
+/// The node fails at one channel, or at all of them. Nothing is in view yet: each channel has to be asked for.
 #[tokio::test]
 async fn a_channel_that_the_node_fails_at_holds_nothing_else_up() {
-    let (fixture, _folder, payee, _) = sold(3).await;
+    let (fixture, folder, payee, _) = sold(3).await;
+    drop(payee);
+    let path = folder.path().join("ledger.redb");
+    wait_until("the ledger is released", || async { EmbeddedStore::open(&path, &fixture.identity()).is_ok() }).await;
+    let payee = fixture.start_payee(folder.path()).await;
     let salt = hex::encode(fixture.channel(1).salt);
     let node = node_in_between(&fixture, move |request| {
         let is_its = request["method"] == "eth_call" && request.to_string().contains(&salt);

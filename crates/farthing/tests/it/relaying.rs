@@ -12,7 +12,7 @@ use farthing::core::{Account, Address, Amount, B256, Timestamp, VoucherSignature
 use farthing::escrow::Escrow;
 use farthing::local_chain::LocalChain;
 use farthing::payee::relay::RelayError;
-use farthing::payee::store::RedemptionState;
+use farthing::payee::store::{Redemption, RedemptionState};
 use farthing::payee::{EmbeddedStore, Payee, Redeemer, Relay, RelayLimits, Watcher};
 use farthing::signer::SignerSync;
 use farthing::token::domain_of;
@@ -75,10 +75,14 @@ impl Stage {
         self.payee.store().relay_spent(clock::now().day()).await.unwrap()
     }
 
-    /// Waits until everything that was sent is settled.
+    /// Waits until one of the attempts at each place is mined.
     async fn settled(&self) {
         wait_until("it is settled", || async {
-            self.payee.store().redemptions().await.unwrap().iter().all(|record| record.state != RedemptionState::Sent)
+            let records = self.payee.store().redemptions().await.unwrap();
+            let taken = |record: &Redemption| {
+                records.iter().any(|other| other.nonce == record.nonce && other.state != RedemptionState::Sent)
+            };
+            records.iter().all(taken)
         })
         .await;
     }
@@ -199,7 +203,7 @@ async fn an_order_that_was_changed_is_refused_and_nothing_is_sent() {
         let refused = relay.relay(&RelayRequest { order, ..stage.deposit(2, 1).await }).await.unwrap_err();
         assert!(matches!(refused, RelayError::Signature(_)), "{refused}");
         // The contract holds without the relay's help.
-        let place = Place { nonce: 0, rival: None };
+        let place = Place { nonce: 0, rival: None, fee_max: u128::MAX };
         stage.escrow.sign_relayed(&order, place).await.expect_err("would revert");
     }
     let withdrawal = stage.withdrawal(DOLLAR, 0).await;
@@ -269,7 +273,7 @@ async fn what_is_over_or_would_fail_is_not_sent() {
     // Somebody else was quicker: it counts once, and is not paid for twice.
     let order = stage.deposit(2, 7).await;
     let other = stage.fixture.escrow(LocalChain::test_key(5)).await;
-    let place = Place { nonce: 0, rival: None };
+    let place = Place { nonce: 0, rival: None, fee_max: u128::MAX };
     let signed = other.sign_relayed(&order.order, place).await.unwrap();
     other.chain().broadcast(signed).await.unwrap();
     let refused = relay.relay(&order).await.unwrap_err();

@@ -170,7 +170,7 @@ async fn a_permit_that_somebody_shows_first_stops_no_deposit() {
     };
     let request = TransactionRequest::default().with_to(token).with_input(call.abi_encode());
     let rival = Some(Fees { max_fee_per_gas: 50_000_000_000, max_priority_fee_per_gas: 40_000_000_000 });
-    let first = chain.sign_at(request, Place { nonce: 0, rival }).await.unwrap();
+    let first = chain.sign_at(request, Place { nonce: 0, rival, fee_max: u128::MAX }).await.unwrap();
     chain.submit(&first).await.unwrap();
     ask_node(&chain, "evm_mine", serde_json::json!([])).await;
     automine(&chain, true).await;

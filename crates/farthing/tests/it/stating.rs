@@ -49,7 +49,8 @@ async fn redeem_as(fixture: &Fixture, sender: PrivateKeySigner, channel: &Channe
     };
     let voucher = charge.voucher(channel, &Domain::new(fixture.deployment)).unwrap();
     let nonce = escrow.chain().next_nonce_of(sender.address()).await.unwrap();
-    let transaction = escrow.sign_redemption(&[voucher], Place { nonce, rival: None }).await.unwrap();
+    let transaction =
+        escrow.sign_redemption(&[voucher], Place { nonce, rival: None, fee_max: u128::MAX }).await.unwrap();
     escrow.chain().broadcast(transaction).await.unwrap();
 }
 
