@@ -8,7 +8,7 @@ use farthing::core::wire::{Challenge, ChallengeSecret};
 use farthing::core::{Address, Amount, B256, ChannelId, Timestamp};
 use farthing::payee::LedgerIdentity;
 use farthing::payee::store::{
-    Entry, Outcome, PayeeStore, Record, RecordKind, Redemption, RedemptionState, Relayed, StoreError,
+    Entry, Lease, Outcome, PayeeStore, Record, RecordKind, Redemption, RedemptionState, Relayed, StoreError,
 };
 use farthing::payee::views::BoxFuture;
 use std::collections::BTreeMap;
@@ -21,6 +21,11 @@ pub trait StoreStage: fmt::Debug + Send + Sync {
     /// Opens the ledger of [`identity`].
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn PayeeStore>, StoreError>> {
         self.open_as(identity())
+    }
+
+    /// Whether several may have the ledger open at once. Then a lease outlasts the one who had it.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Opens the ledger as somebody's.
@@ -133,9 +138,13 @@ pub async fn histories_are_answered_like_the_models(stage: &dyn StoreStage) {
         if round % 50 == 49 {
             drop(store);
             store = open(stage).await;
+            if !stage.is_shared() {
+                model.forget_leases();
+            }
         }
     }
     compare(store.as_ref(), &model).await;
+    looks_up(store.as_ref(), &model).await.unwrap_or_else(|difference| panic!("{difference}"));
     let never: Vec<_> = Expected::NAMES.iter().filter(|name| !given.contains_key(*name)).collect();
     assert!(never.is_empty(), "never answered: {never:?}; answered: {given:?}");
 }
@@ -148,6 +157,9 @@ pub async fn batches_until_noticed(stage: &dyn StoreStage, mistake: Mistake) -> 
         if step(store.as_ref(), &mut history, &mut model).await.is_err() {
             return Some(round);
         }
+        if round % 10 == 0 && looks_up(store.as_ref(), &model).await.is_err() {
+            return Some(round);
+        }
     }
     None
 }
@@ -156,8 +168,34 @@ pub async fn batches_until_noticed(stage: &dyn StoreStage, mistake: Mistake) -> 
 async fn step(store: &dyn PayeeStore, history: &mut History, model: &mut LedgerModel) -> Result<Vec<Expected>, String> {
     let batch = history.batch();
     let expected: Vec<Expected> = batch.iter().map(|entry| model.post(entry)).collect();
-    let found: Vec<Expected> = write(store, &batch).await.iter().map(Expected::of).collect();
+    let outcomes = write(store, &batch).await;
+    history.hear(&outcomes);
+    let found: Vec<Expected> = outcomes.iter().map(Expected::of).collect();
     if found == expected { Ok(found) } else { Err(format!("{found:?} instead of {expected:?} to {batch:#?}")) }
+}
+
+/// Whether the store finds what is not settled, and who owes since when, as the model does.
+async fn looks_up(store: &dyn PayeeStore, model: &LedgerModel) -> Result<(), String> {
+    let states = |redemptions: Vec<Redemption>| -> BTreeMap<B256, RedemptionState> {
+        redemptions.into_iter().map(|redemption| (redemption.hash, redemption.state)).collect()
+    };
+    let all = states(store.redemptions().await.expect("reads"));
+    same("redemptions", &all, &model.redemptions())?;
+    same("unsettled", &states(store.unsettled().await.expect("reads")), &model.unsettled())?;
+    for (hash, state) in all {
+        let found = store.redemption(hash).await.expect("reads").map(|redemption| redemption.state);
+        same("redemption", &found, &Some(state))?;
+    }
+    let mut since = BTreeMap::new();
+    for owing in store.owing().await.expect("reads") {
+        same("books", &store.books(owing.channel_id).await.expect("reads"), &Some(owing.books))?;
+        since.insert(owing.channel_id, owing.since.unix_seconds());
+    }
+    same("owing", &since, &model.owing())
+}
+
+fn same<T: fmt::Debug + PartialEq>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
 }
 
 async fn compare(store: &dyn PayeeStore, model: &LedgerModel) {
@@ -252,6 +290,77 @@ pub async fn transactions_are_on_record_until_settled(stage: &dyn StoreStage) {
     assert_eq!(store.relayed(B256::repeat_byte(9)).await.expect("reads"), None);
 }
 
+const HOLDERS: [B256; 2] = [B256::repeat_byte(0xa), B256::repeat_byte(0xb)];
+
+fn lease(holder: B256, at: u64, until: u64) -> Entry {
+    let (at, until) = (Timestamp::from_unix_seconds(at), Timestamp::from_unix_seconds(until));
+    Entry::Lease { holder, at, until }
+}
+
+fn sent(hash: u8, fence: u64) -> Entry {
+    let redemption = Redemption {
+        hash: B256::repeat_byte(hash),
+        sender: Address::repeat_byte(2),
+        nonce: 3,
+        fees: farthing::chain::Fees { max_fee_per_gas: 4, max_priority_fee_per_gas: 5 },
+        vouchers: Vec::new(),
+        closes: true,
+        at: Timestamp::from_unix_seconds(1),
+        state: RedemptionState::Sent,
+    };
+    Entry::Redemption { redemption, fence: Some(fence) }
+}
+
+/// A lease passes on when it has run out or was given back, with a fence that nobody has had; from then on nothing more
+/// is written under the one before, and whatever else is in the batch is.
+pub async fn whoever_lost_the_lease_writes_nothing_more(stage: &dyn StoreStage) {
+    let store = open(stage).await;
+    let [first, second] = HOLDERS;
+    let leased =
+        |holder, fence, until| Outcome::Leased(Lease { holder, fence, until: Timestamp::from_unix_seconds(until) });
+    let answers =
+        write(store.as_ref(), &[sent(1, 0), sent(1, 1), lease(first, 100, 110), lease(second, 109, 120)]).await;
+    let held = Lease { holder: first, fence: 1, until: Timestamp::from_unix_seconds(110) };
+    let nobodys = Outcome::Fenced(Lease::NOBODYS);
+    assert_eq!(answers, [nobodys.clone(), nobodys, leased(first, 1, 110), Outcome::Held(held)]);
+    // It ran out, and nobody has taken it: what was written under it is all that there is.
+    let answers = write(store.as_ref(), &[sent(2, 1), lease(first, 130, 140), lease(second, 140, 150)]).await;
+    assert_eq!(answers, [Outcome::Noted, leased(first, 1, 140), leased(second, 2, 150)]);
+
+    let signer = signer(0);
+    let sale = charge(voucher(&signer, &channel(&signer, 0), 10), 10, "/song");
+    let answers = write(store.as_ref(), &[sent(3, 1), sale, sent(4, 2), lease(first, 141, 151)]).await;
+    let now = Lease { holder: second, fence: 2, until: Timestamp::from_unix_seconds(150) };
+    assert_eq!((&answers[0], &answers[2], &answers[3]), (&Outcome::Fenced(now), &Outcome::Noted, &Outcome::Held(now)));
+    assert!(is_new(&answers[1]), "{:?}", answers[1]);
+
+    // Whoever does not have it can't give it back.
+    let asks =
+        [lease(first, 142, 142), lease(first, 142, 152), lease(second, 142, 142), lease(first, 1, 152), sent(5, 2)];
+    let answers = write(store.as_ref(), &asks).await;
+    let after = Lease { holder: first, fence: 3, until: Timestamp::from_unix_seconds(152) };
+    let noted = Outcome::Noted;
+    assert_eq!(answers, [noted.clone(), Outcome::Held(now), noted, leased(first, 3, 152), Outcome::Fenced(after)]);
+    let mut written: Vec<u8> = store.unsettled().await.expect("reads").iter().map(|one| one.hash[0]).collect();
+    written.sort_unstable();
+    assert_eq!(written, [2, 4]);
+}
+
+/// Of many that ask at once one gets the lease, and all others are told whose it is.
+pub async fn one_of_many_gets_the_lease(stage: &dyn StoreStage) {
+    let store = open(stage).await;
+    for round in 0..10_u64 {
+        let asks = (1..=20).map(|holder| lease(B256::repeat_byte(holder), round * 10, round * 10 + 10));
+        let answers = at_once(&store, asks, 1).await;
+        let (leased, held): (Vec<Outcome>, Vec<Outcome>) =
+            answers.into_iter().partition(|answer| matches!(answer, Outcome::Leased(_)));
+        let [Outcome::Leased(lease)] = leased[..] else { panic!("{leased:?}") };
+        assert!(held.iter().all(|answer| *answer == Outcome::Held(lease)), "{held:?}");
+        // The same holder may win again, and then goes on with its fence.
+        assert!(held.len() == 19 && lease.fence >= 1 && lease.fence <= round + 1, "{lease:?}");
+    }
+}
+
 /// Whoever reads sees whole batches: at every moment the books are what the charges add up to.
 pub async fn a_visit_sees_whole_batches(stage: &dyn StoreStage) {
     let store = open(stage).await;
@@ -322,8 +431,12 @@ pub async fn records_move_to_another_store(stage: &dyn StoreStage, other: &dyn S
         copy.restore(records).await.expect("restores");
     }
     assert_eq!(sorted(records(copy.as_ref()).await), sorted(shown));
+    // Who may send stays behind.
+    let (holder, at) = (B256::repeat_byte(7), Timestamp::from_unix_seconds(0));
+    let asked = write(copy.as_ref(), &[Entry::Lease { holder, at, until: at.plus_seconds(1) }]).await;
+    assert!(matches!(asked[..], [Outcome::Leased(Lease { fence: 1, .. })]), "{asked:?}");
     for _ in 0..80 {
-        let batch = history.batch();
+        let batch = without_leases(history.batch());
         assert_eq!(write(copy.as_ref(), &batch).await, write(store.as_ref(), &batch).await);
     }
     assert_eq!(sorted(records(copy.as_ref()).await), sorted(records(store.as_ref()).await));
@@ -332,6 +445,15 @@ pub async fn records_move_to_another_store(stage: &dyn StoreStage, other: &dyn S
     let orphan = Record::Charge { channel_id: ChannelId(B256::repeat_byte(9)), charge };
     let refused = copy.restore(&[orphan]).await.expect_err("a charge of no channel");
     assert!(matches!(refused, StoreError::UnknownChannel { .. }), "{refused}");
+}
+
+fn without_leases(batch: Vec<Entry>) -> Vec<Entry> {
+    let kept = batch.into_iter().filter(|entry| !matches!(entry, Entry::Lease { .. }));
+    kept.map(|entry| match entry {
+        Entry::Redemption { redemption, .. } => Entry::Redemption { redemption, fence: None },
+        entry => entry,
+    })
+    .collect()
 }
 
 /// A ledger is opened for whom it was begun, and for nobody else; its challenges stay good.

@@ -8,7 +8,7 @@ use farthing::core::{
     Address, Amount, B256, Channel, ChannelId, Deployment, Timestamp, VerifiedVoucher, Voucher, VoucherSignature,
 };
 use farthing::payee::LedgerIdentity;
-use farthing::payee::store::{Entry, PendingCharge};
+use farthing::payee::store::{Entry, Outcome, PendingCharge, Redemption, RedemptionState};
 use farthing::signer::SignerSync;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -90,6 +90,8 @@ pub struct History {
     vouchers: BTreeMap<(ChannelId, u128), VerifiedVoucher>,
     /// The vouchers drawn so far.
     drawn: Vec<(ChannelId, u128)>,
+    /// The fences that were given out, as far as this was told.
+    fences: Vec<u64>,
     now: u64,
     tight: bool,
 }
@@ -104,8 +106,16 @@ impl History {
             (signer, channels)
         });
         let random = StdRng::seed_from_u64(seed);
-        let (vouchers, drawn) = (BTreeMap::new(), Vec::new());
-        Self { random, people: people.collect(), vouchers, drawn, now: BEGINNING, tight }
+        let (vouchers, drawn, fences) = (BTreeMap::new(), Vec::new(), vec![1]);
+        Self { random, people: people.collect(), vouchers, drawn, fences, now: BEGINNING, tight }
+    }
+
+    /// Hears what was answered: later entries have the fences that were given out.
+    pub fn hear(&mut self, outcomes: &[Outcome]) {
+        self.fences.extend(outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Leased(lease) => Some(lease.fence),
+            _ => None,
+        }));
     }
 
     /// The next batch.
@@ -116,9 +126,11 @@ impl History {
 
     fn entry(&mut self) -> Entry {
         self.now += self.random.random_range(0..2_000);
-        match self.random.random_range(0..10) {
-            0 => self.redeemed(),
-            1 => self.credit(),
+        match self.random.random_range(0..28) {
+            0..=2 => self.redeemed(),
+            3..=5 => self.credit(),
+            6..=7 => self.lease(),
+            8..=9 => self.redemption(),
             _ => self.charge(),
         }
     }
@@ -208,5 +220,43 @@ impl History {
         let amount = self.random.random_bool(0.5).then(|| Amount::new(self.random.random_range(0..9)));
         let at = Timestamp::from_unix_seconds(self.now);
         Entry::Credit { channel_id, cumulative_amount: Amount::new(cumulative), amount, at }
+    }
+
+    /// One of three asks, renews or gives back. Their clocks differ by hours, and what they ask for lasts as long as
+    /// a few more of them take to ask.
+    fn lease(&mut self) -> Entry {
+        let holder = B256::repeat_byte(self.random.random_range(1..4));
+        let at = Timestamp::from_unix_seconds(self.now + self.random.random_range(0..9_000));
+        let lasts = if self.random.random_ratio(1, 3) { 0 } else { self.random.random_range(1..90_000) };
+        Entry::Lease { holder, at, until: at.plus_seconds(lasts) }
+    }
+
+    /// One of a few transactions becomes something, under the lease of now, of before or of never, or under none.
+    fn redemption(&mut self) -> Entry {
+        let (gas_used, gas_price, block) = (100_000, 7, self.now / 12);
+        let state = match self.random.random_range(0..4) {
+            0 => RedemptionState::Sent,
+            1 => RedemptionState::Mined { block, gas_used, gas_price },
+            2 => RedemptionState::Final { block, gas_used, gas_price },
+            _ => RedemptionState::Failed,
+        };
+        let last = self.fences.len().saturating_sub(2);
+        let fence = match self.random.random_range(0..5) {
+            0 => None,
+            1 => Some(self.fences.len() as u64 + 1),
+            _ => self.fences.get(last..).and_then(|fences| fences.choose(&mut self.random)).copied(),
+        };
+        let nonce = self.random.random_range(0..12);
+        let redemption = Redemption {
+            hash: B256::left_padding_from(&[self.random.random_range(1..3), nonce]),
+            sender: Address::repeat_byte(2),
+            nonce: nonce.into(),
+            fees: farthing::chain::Fees { max_fee_per_gas: 4, max_priority_fee_per_gas: 5 },
+            vouchers: Vec::new(),
+            closes: true,
+            at: Timestamp::from_unix_seconds(BEGINNING),
+            state,
+        };
+        Entry::Redemption { redemption, fence }
     }
 }

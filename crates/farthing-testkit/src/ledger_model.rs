@@ -6,8 +6,8 @@
 
 use farthing::core::exposure::{ChannelFunds, Sight};
 use farthing::core::ledger::{CreditRefusal, Refusal, RequestId};
-use farthing::core::{AccountId, Address, Amount, Channel, ChannelId};
-use farthing::payee::store::{Entry, Outcome, PendingCharge};
+use farthing::core::{AccountId, Address, Amount, B256, Channel, ChannelId};
+use farthing::payee::store::{Entry, Outcome, PendingCharge, Redemption, RedemptionState};
 use std::collections::BTreeMap;
 
 /// What a store has to answer.
@@ -18,11 +18,14 @@ pub enum Expected {
     Refused(&'static str),
     Credited { credited: u128, again: bool },
     Noted,
+    Leased { fence: u64, until: u64 },
+    Held { fence: u64, until: u64 },
+    Fenced { fence: u64 },
 }
 
 impl Expected {
     /// Every answer that there is, by its name.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 21] = [
         "charged",
         "charged again",
         "too large",
@@ -41,6 +44,9 @@ impl Expected {
         "nothing",
         "already credited",
         "noted",
+        "leased",
+        "held",
+        "fenced",
     ];
 
     /// Its name.
@@ -53,6 +59,9 @@ impl Expected {
             Self::Credited { again: false, .. } => "credited",
             Self::Credited { again: true, .. } => "credited again",
             Self::Noted => "noted",
+            Self::Leased { .. } => "leased",
+            Self::Held { .. } => "held",
+            Self::Fenced { .. } => "fenced",
         }
     }
 
@@ -84,7 +93,10 @@ impl Expected {
                 CreditRefusal::AlreadyCredited { .. } => "already credited",
                 other => panic!("the model does not know {other:?}"),
             }),
-            Outcome::Noted | Outcome::Leased(_) | Outcome::Held(_) | Outcome::Fenced(_) => Self::Noted,
+            Outcome::Noted => Self::Noted,
+            Outcome::Leased(lease) => Self::Leased { fence: lease.fence, until: lease.until.unix_seconds() },
+            Outcome::Held(lease) => Self::Held { fence: lease.fence, until: lease.until.unix_seconds() },
+            Outcome::Fenced(lease) => Self::Fenced { fence: lease.fence },
         }
     }
 }
@@ -97,6 +109,7 @@ pub struct ModelCharge {
     cumulative: u128,
     price: u128,
     request: RequestId,
+    at: u64,
     day: u64,
     unearned: u128,
     credited: Option<u128>,
@@ -119,11 +132,24 @@ pub enum Mistake {
     WhatIsGivenBackStaysDue,
     MoreThanThePriceIsGivenBack,
     RedeemedGoesDown,
+    ALeaseIsTakenWhileItIsGood,
+    ALeaseThatRanOutIsNeverTaken,
+    ARenewalMovesTheFence,
+    ANewHolderHasTheOldFence,
+    AFenceComesAgain,
+    ALeaseIsKeptThoughGivenBack,
+    AnyoneGivesALeaseBack,
+    AnOldFenceWrites,
+    AFenceOfTheFutureWrites,
+    WhatIsFencedIsWritten,
+    WhatIsFinalIsUndone,
+    WhatIsMinedIsSettled,
+    OweSinceTheHighestCharge,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 26] = [
         Self::CopiesAreChargedAgain,
         Self::AnyVoucherRepeats,
         Self::PromisesAreSpentTwice,
@@ -137,7 +163,28 @@ impl Mistake {
         Self::WhatIsGivenBackStaysDue,
         Self::MoreThanThePriceIsGivenBack,
         Self::RedeemedGoesDown,
+        Self::ALeaseIsTakenWhileItIsGood,
+        Self::ALeaseThatRanOutIsNeverTaken,
+        Self::ARenewalMovesTheFence,
+        Self::ANewHolderHasTheOldFence,
+        Self::AFenceComesAgain,
+        Self::ALeaseIsKeptThoughGivenBack,
+        Self::AnyoneGivesALeaseBack,
+        Self::AnOldFenceWrites,
+        Self::AFenceOfTheFutureWrites,
+        Self::WhatIsFencedIsWritten,
+        Self::WhatIsFinalIsUndone,
+        Self::WhatIsMinedIsSettled,
+        Self::OweSinceTheHighestCharge,
     ];
+}
+
+/// A lease that was given: to whom, and until when, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct ModelLease {
+    holder: B256,
+    until: u64,
+    fence: u64,
 }
 
 /// The history, and what the chain has finally paid.
@@ -145,6 +192,10 @@ impl Mistake {
 pub struct LedgerModel {
     charges: Vec<ModelCharge>,
     redeemed: BTreeMap<ChannelId, u128>,
+    /// Every lease that was ever given, the one of now at the end.
+    leases: Vec<ModelLease>,
+    /// Everything that was ever written about redemptions.
+    redemptions: Vec<Redemption>,
     mistake: Option<Mistake>,
 }
 
@@ -175,8 +226,95 @@ impl LedgerModel {
                 }
                 Expected::Noted
             }
-            Entry::Redemption { .. } | Entry::Relayed(_) | Entry::Lease { .. } => Expected::Noted,
+            Entry::Redemption { redemption, fence } => self.redemption(redemption, *fence),
+            Entry::Relayed(_) => Expected::Noted,
+            Entry::Lease { holder, at, until } => self.lease(*holder, at.unix_seconds(), until.unix_seconds()),
         }
+    }
+
+    /// A store that one process has is opened anew: whoever had the lease is gone.
+    pub fn forget_leases(&mut self) {
+        self.leases.clear();
+    }
+
+    fn redemption(&mut self, redemption: &Redemption, fence: Option<u64>) -> Expected {
+        let current = self.leases.last().map_or(0, |lease| lease.fence);
+        let is_current = |fence: u64| match fence {
+            0 => false,
+            fence if fence < current => self.makes(Mistake::AnOldFenceWrites),
+            fence if fence > current => self.makes(Mistake::AFenceOfTheFutureWrites),
+            _ => true,
+        };
+        let is_fenced = fence.is_some_and(|fence| !is_current(fence));
+        if !is_fenced || self.makes(Mistake::WhatIsFencedIsWritten) {
+            self.redemptions.push(redemption.clone());
+        }
+        if is_fenced { Expected::Fenced { fence: current } } else { Expected::Noted }
+    }
+
+    fn lease(&mut self, holder: B256, at: u64, until: u64) -> Expected {
+        let last = self.leases.last().copied();
+        let is_own = last.is_some_and(|last| last.holder == holder);
+        if until <= at {
+            let gives_back = is_own && !self.makes(Mistake::ALeaseIsKeptThoughGivenBack);
+            if let Some(last) = last.filter(|_| gives_back || self.makes(Mistake::AnyoneGivesALeaseBack)) {
+                self.leases.push(ModelLease { until: 0, ..last });
+            }
+            return Expected::Noted;
+        }
+        let is_good = last.is_some_and(|last| last.until > at || self.makes(Mistake::ALeaseThatRanOutIsNeverTaken));
+        let held = last.filter(|_| is_good && !is_own && !self.makes(Mistake::ALeaseIsTakenWhileItIsGood));
+        if let Some(ModelLease { fence, until, .. }) = held {
+            return Expected::Held { fence, until };
+        }
+        let mut highest = self.leases.iter().map(|lease| lease.fence).max().unwrap_or(0);
+        if self.makes(Mistake::AFenceComesAgain) && last.is_some_and(|last| last.until == 0) {
+            highest = 0;
+        }
+        let keeps = if is_own { !self.makes(Mistake::ARenewalMovesTheFence) } else { false };
+        let keeps = keeps || (last.is_some() && self.makes(Mistake::ANewHolderHasTheOldFence));
+        let fence = if keeps { highest } else { highest + 1 };
+        self.leases.push(ModelLease { holder, until, fence });
+        Expected::Leased { fence, until }
+    }
+
+    /// What became of each redemption: what was written last, or what was written when it was final.
+    #[must_use]
+    pub fn redemptions(&self) -> BTreeMap<B256, RedemptionState> {
+        let mut states: BTreeMap<B256, RedemptionState> = BTreeMap::new();
+        for redemption in &self.redemptions {
+            let state = states.entry(redemption.hash).or_insert(redemption.state);
+            if !matches!(state, RedemptionState::Final { .. }) || self.makes(Mistake::WhatIsFinalIsUndone) {
+                *state = redemption.state;
+            }
+        }
+        states
+    }
+
+    /// Those of them that the chain may still have another word on.
+    #[must_use]
+    pub fn unsettled(&self) -> BTreeMap<B256, RedemptionState> {
+        let mut states = self.redemptions();
+        states.retain(|_, state| match state {
+            RedemptionState::Sent => true,
+            RedemptionState::Mined { .. } => !self.makes(Mistake::WhatIsMinedIsSettled),
+            RedemptionState::Final { .. } | RedemptionState::Failed => false,
+        });
+        states
+    }
+
+    /// The channels that owe something, and since when.
+    #[must_use]
+    pub fn owing(&self) -> BTreeMap<ChannelId, u64> {
+        let since = |channel_id: &ChannelId| {
+            let above = |charge: &&ModelCharge| charge.cumulative > self.redeemed(*channel_id);
+            let charges = self.of_channel(*channel_id).filter(above);
+            let highest = self.makes(Mistake::OweSinceTheHighestCharge);
+            let key = |charge: &&ModelCharge| if highest { u128::MAX - charge.cumulative } else { charge.cumulative };
+            charges.min_by_key(key).map(|charge| charge.at)
+        };
+        let owes = |channel_id: &ChannelId| self.due(*channel_id) > self.redeemed(*channel_id);
+        self.channels().into_iter().filter(owes).filter_map(|id| Some((id, since(&id)?))).collect()
     }
 
     /// The history of one channel.
@@ -270,6 +408,7 @@ impl LedgerModel {
                     cumulative,
                     price,
                     request: pending.request.request,
+                    at: pending.request.at.unix_seconds(),
                     day: pending.request.at.day(),
                     unearned,
                     credited: None,

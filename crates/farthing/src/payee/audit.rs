@@ -176,6 +176,12 @@ pub enum AuditProblem {
         /// The voucher.
         cumulative_amount: Amount,
     },
+    /// The index of what is not settled is wrong: a transaction would be forgotten, or looked for again and again.
+    #[error("transaction {hash}: the index of what is not settled does not say what its state says")]
+    Unsettled {
+        /// The transaction.
+        hash: B256,
+    },
     /// The index of purchases does not find what was bought: it would be charged again.
     #[error("channel {channel_id}, voucher {cumulative_amount}: what it bought is not found by its buyer's key")]
     Purchase {
@@ -260,6 +266,8 @@ struct Auditor {
     purchases: HashMap<Purchase, ChargeId>,
     /// What transactions redeem.
     redeems: Vec<(B256, ChargeId)>,
+    /// Those that are not settled.
+    unsettled: BTreeSet<B256>,
     relayed: BTreeMap<B256, Relayed>,
     strangers_given: BTreeMap<u64, Amount>,
     strangers_counted: BTreeMap<u64, Amount>,
@@ -284,6 +292,7 @@ impl Auditor {
             credits: BTreeMap::new(),
             purchases: HashMap::new(),
             redeems: Vec::new(),
+            unsettled: BTreeSet::new(),
             relayed: BTreeMap::new(),
             strangers_given: BTreeMap::new(),
             strangers_counted: BTreeMap::new(),
@@ -308,7 +317,10 @@ impl Auditor {
                 self.channels.entry(channel_id).or_default().finals.push(redemption);
             }
             Record::Redemption { redemption } => {
-                let Redemption { hash, vouchers, .. } = redemption;
+                let Redemption { hash, vouchers, state, .. } = redemption;
+                if state.is_unsettled() {
+                    self.unsettled.insert(hash);
+                }
                 self.redeems.extend(vouchers.into_iter().map(|voucher| (hash, voucher)));
             }
             Record::Relayed { relayed } => {
@@ -416,6 +428,7 @@ impl Auditor {
                 self.problem(AuditProblem::Redeems { hash, channel_id, cumulative_amount });
             }
         }
+        self.check_unsettled(store).await?;
         for (purchase, (channel_id, cumulative_amount)) in std::mem::take(&mut self.purchases) {
             let found = store.purchase(purchase).await?;
             if found.is_none_or(|(_, charge)| charge.request != purchase.request) {
@@ -424,6 +437,23 @@ impl Auditor {
         }
         self.check_accounts(store).await?;
         self.check_relaying(store).await
+    }
+
+    /// Those that were settled or sent since they were visited are as they should be.
+    async fn check_unsettled(&mut self, store: &dyn PayeeStore) -> Result<(), StoreError> {
+        let mut missing = std::mem::take(&mut self.unsettled);
+        for Redemption { hash, state, .. } in store.unsettled().await? {
+            missing.remove(&hash);
+            if !state.is_unsettled() {
+                self.problem(AuditProblem::Unsettled { hash });
+            }
+        }
+        for hash in missing {
+            if store.redemption(hash).await?.is_some_and(|redemption| redemption.state.is_unsettled()) {
+                self.problem(AuditProblem::Unsettled { hash });
+            }
+        }
+        Ok(())
     }
 
     async fn check_accounts(&mut self, store: &dyn PayeeStore) -> Result<(), StoreError> {

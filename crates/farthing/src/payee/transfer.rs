@@ -1,10 +1,11 @@
 //! A ledger as one file of JSON lines, to keep or to move to another store: a title, the records, and an end that
 //! counts and hashes them, so that a file that was cut or changed on its way is noticed before anything of it is taken.
 //!
-//! The challenge secret stays behind: whoever has the file can't issue challenges, and a moved ledger draws a new one.
+//! The challenge secret stays behind: whoever has the file can't issue challenges, and a moved ledger draws a new one. So
+//! does the lease: who may send is settled anew by those who use the ledger where it is now.
 
 use super::audit::{Audit, Counts, audit};
-use super::store::{LedgerIdentity, PayeeStore, Record, RecordKind, StoreError};
+use super::store::{LedgerIdentity, PayeeStore, Record, RecordKind, RedemptionState, StoreError};
 use farthing_core::{B256, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,8 +14,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 /// What every file begins with.
 const FORMAT: &str = "farthing ledger";
 
-/// The version of the format.
-const VERSION: u32 = 1;
+/// The version of the format. In the first, what was mined was taken for settled.
+const VERSION: u32 = 2;
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
 /// The longest line: a redemption of 500 vouchers has about 60,000 bytes.
 const LINE_LENGTH_MAX: u64 = 1 << 20;
@@ -155,7 +157,7 @@ pub async fn export(
 /// If it is none, a part is missing, or it was changed.
 pub fn check(file: impl Read) -> Result<(Title, Counts), TransferError> {
     let mut lines = Lines::new(file);
-    let title = lines.title()?;
+    let (title, _) = lines.title()?;
     loop {
         let before = lines.hash.clone();
         let Some(line) = lines.next()? else { return Err(TransferError::Cut { lines: lines.read }) };
@@ -194,7 +196,7 @@ pub async fn import(store: &dyn PayeeStore, file: impl Read + Send) -> Result<Au
     }
     visited?;
     let mut lines = Lines::new(file);
-    let title = lines.title()?;
+    let (title, version) = lines.title()?;
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     loop {
         let line = lines.next()?.ok_or(TransferError::Cut { lines: 0 })?;
@@ -202,7 +204,8 @@ pub async fn import(store: &dyn PayeeStore, file: impl Read + Send) -> Result<Au
             break;
         }
         let record = serde_json::from_slice(line);
-        batch.push(record.map_err(|error| TransferError::Record { line: lines.read, reason: error.to_string() })?);
+        let record = record.map_err(|error| TransferError::Record { line: lines.read, reason: error.to_string() })?;
+        batch.push(if version == 1 { of_version_one(record) } else { record });
         if batch.len() == BATCH_LENGTH {
             store.restore(&batch).await?;
             batch.clear();
@@ -210,6 +213,16 @@ pub async fn import(store: &dyn PayeeStore, file: impl Read + Send) -> Result<Au
     }
     store.restore(&batch).await?;
     Ok(audit(store, &title.identity).await?)
+}
+
+/// A record of the first version as it is now.
+fn of_version_one(mut record: Record) -> Record {
+    if let Record::Redemption { redemption } = &mut record
+        && let RedemptionState::Mined { block, gas_used, gas_price } = redemption.state
+    {
+        redemption.state = RedemptionState::Final { block, gas_used, gas_price };
+    }
+    record
 }
 
 struct HashingWriter<'a> {
@@ -269,7 +282,8 @@ impl<R: Read> Lines<R> {
         Ok(Some(&self.line))
     }
 
-    fn title(&mut self) -> Result<Title, TransferError> {
+    /// Whose ledger it is, and in which version of the format.
+    fn title(&mut self) -> Result<(Title, u32), TransferError> {
         /// What every version has.
         #[derive(Deserialize)]
         struct AnyVersion {
@@ -281,11 +295,11 @@ impl<R: Read> Lines<R> {
         if any.format != FORMAT {
             return Err(TransferError::NotALedger);
         }
-        if any.version != VERSION {
+        if !VERSIONS.contains(&any.version) {
             return Err(TransferError::Version { found: any.version });
         }
         let first: FirstLine = serde_json::from_slice(line)
             .map_err(|error| TransferError::Record { line: 1, reason: error.to_string() })?;
-        Ok(first.title)
+        Ok((first.title, any.version))
     }
 }

@@ -1,9 +1,10 @@
 //! A payee's books: what was earned, by anything and in any period.
 
 use farthing::core::{Address, Amount, Timestamp};
+use farthing::payee::audit::audit;
 use farthing::payee::earnings::{Earnings, EarningsBy, Grouping, Period, earnings, earnings_by};
-use farthing::payee::store::{Record, RecordKind};
-use farthing::payee::{EmbeddedStore, PayeeStore};
+use farthing::payee::store::{Record, RecordKind, RedemptionState};
+use farthing::payee::{EmbeddedStore, PayeeStore, transfer};
 use farthing_testkit::histories::{History, identity};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -35,6 +36,33 @@ pub(crate) async fn records(store: &dyn PayeeStore) -> Vec<Record> {
         .await
         .unwrap();
     records
+}
+
+/// Makes sure that a ledger is the one that earlier versions have written to a file, to a database and as an export: each
+/// gets to the same, and what was mined is final in all of them.
+pub(crate) async fn is_that_of_the_earlier_versions(store: &dyn PayeeStore) {
+    assert_eq!(audit(store, &identity()).await.unwrap().problems, []);
+    let final_state = RedemptionState::Final { block: 9, gas_used: 100_000, gas_price: u128::from(u64::MAX) * 3 };
+    let states =
+        [(0x02, final_state), (0xa1, RedemptionState::Failed), (0xb1, final_state), (0xc1, RedemptionState::Sent)];
+    let mut found: Vec<_> = store.redemptions().await.unwrap().iter().map(|one| (one.hash[0], one.state)).collect();
+    found.sort_by_key(|(hash, _)| *hash);
+    assert_eq!(found, states);
+    let unsettled: Vec<u8> = store.unsettled().await.unwrap().iter().map(|one| one.hash[0]).collect();
+    assert_eq!(unsettled, [0xc1]);
+    let folder = tempfile::tempdir().unwrap();
+    let exported = open(folder.path());
+    let counts =
+        transfer::import(&exported, data("exported-ledger-of-version-one.jsonl").as_slice()).await.unwrap().counts;
+    assert_eq!((counts.channels, counts.charges, counts.redemptions), (13, 28, 4));
+    let lines = |records: Vec<Record>| -> BTreeSet<String> { records.iter().map(|one| format!("{one:?}")).collect() };
+    let (found, expected) = (lines(records(store).await), lines(records(&exported).await));
+    assert_eq!(found.symmetric_difference(&expected).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// What an earlier version has written.
+pub(crate) fn data(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
 }
 
 /// Sold, earned, credited and redeemed, added up the simplest way.

@@ -6,7 +6,9 @@ mod kills;
 mod power;
 mod seller;
 
-use farthing::core::{Address, Amount, Deployment};
+use crate::books::{data, is_that_of_the_earlier_versions};
+use farthing::core::{Address, Amount, B256, Deployment};
+use farthing::payee::audit::{AuditProblem, audit};
 use farthing::payee::store::{PayeeStore, StoreError};
 use farthing::payee::{EmbeddedStore, LedgerIdentity};
 use farthing_testkit::conformance::adds_up;
@@ -52,8 +54,7 @@ fn forgotten(folder: &Path) -> (u64, u64) {
 async fn a_ledger_of_version_one_is_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.redb");
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ledger-of-version-one.redb");
-    fs::copy(data, &path).unwrap();
+    fs::write(&path, data("ledger-of-version-one.redb")).unwrap();
     let address = |hex: &str| hex.parse::<Address>().unwrap();
     let escrow = address("0x21aba1b9c1077179205400deb9daee84f3861c58");
     let owner = LedgerIdentity {
@@ -80,6 +81,39 @@ async fn a_ledger_of_version_one_is_brought_up_to_date() {
     }
     let refused = EmbeddedStore::open(&path, &identity()).unwrap_err();
     assert!(matches!(refused, StoreError::OtherLedger { .. }), "{refused}");
+}
+
+/// Written by the version in which what was mined was settled: one transaction is sent, two are mined, one has failed.
+#[tokio::test]
+async fn a_ledger_of_version_two_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ledger.redb"), data("ledger-of-version-two.redb")).unwrap();
+    for _ in 0..2 {
+        let store = open(folder.path()).unwrap();
+        is_that_of_the_earlier_versions(store.as_ref()).await;
+    }
+}
+
+/// A transaction that is not in the index would never be looked for again.
+#[tokio::test]
+async fn an_audit_finds_an_index_of_the_unsettled_that_is_wrong() {
+    for (hash, is_there) in [(0xc1, false), (0xb1, true), (0xa1, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ledger.redb"), data("ledger-of-version-two.redb")).unwrap();
+        drop(open(folder.path()).unwrap());
+        let hash = B256::repeat_byte(hash);
+        let database = Database::create(folder.path().join("ledger.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let index: TableDefinition<'_, &[u8], ()> = TableDefinition::new("unsettled");
+            let mut index = transaction.open_table(index).unwrap();
+            if is_there { index.insert(hash.as_slice(), ()) } else { index.remove(hash.as_slice()) }.unwrap();
+        }
+        transaction.commit().unwrap();
+        drop(database);
+        let problems = audit(open(folder.path()).unwrap().as_ref(), &identity()).await.unwrap().problems;
+        assert_eq!(problems, [AuditProblem::Unsettled { hash }]);
+    }
 }
 
 #[tokio::test]

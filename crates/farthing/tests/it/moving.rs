@@ -1,6 +1,6 @@
 //! A ledger verified, written to a file and read from one.
 
-use crate::books::{open, random_ledger, records};
+use crate::books::{data, is_that_of_the_earlier_versions, open, random_ledger, records};
 use farthing::chain::Fees;
 use farthing::core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing::core::wire::{Challenge, ChallengeSecret};
@@ -65,7 +65,7 @@ async fn a_ledger_moves_without_losing_an_entry() {
         let (found, counts) = check(file.as_slice()).unwrap();
         assert_eq!(found, title());
         assert!(counts.channels > 1 && counts.charges > 5 && counts.credits > 0 && counts.final_redemptions > 0);
-        assert_eq!((counts.redemptions, counts.relayed), (2, 2));
+        assert!(counts.redemptions > 2 && counts.relayed == 2);
 
         let elsewhere = tempfile::tempdir().unwrap();
         let copy = open(elsewhere.path());
@@ -76,6 +76,22 @@ async fn a_ledger_moves_without_losing_an_entry() {
         let again = import(&copy, file_of(&store).await.as_slice()).await.expect_err("it has records already");
         assert!(matches!(again, TransferError::NotEmpty), "{again}");
     }
+}
+
+/// What was mined was settled then, and a program of then could not read what is final.
+#[tokio::test]
+async fn a_ledger_that_an_earlier_version_has_exported_is_taken_and_exported_anew() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let exported = data("exported-ledger-of-version-one.jsonl");
+    assert_eq!(check(exported.as_slice()).unwrap().0, title());
+    let store = open(from.path());
+    import(&store, exported.as_slice()).await.unwrap();
+    is_that_of_the_earlier_versions(&store).await;
+    let file = file_of(&store).await;
+    assert!(file.starts_with(b"{\"format\":\"farthing ledger\",\"version\":2,"));
+    let copy = open(to.path());
+    import(&copy, file.as_slice()).await.unwrap();
+    is_that_of_the_earlier_versions(&copy).await;
 }
 
 #[tokio::test]
@@ -135,8 +151,8 @@ async fn a_file_that_was_cut_is_refused_wherever_it_was_cut() {
     assert!(matches!(check(without.as_bytes()), Err(TransferError::Changed { .. })));
     let twice = format!("{}{}\n", std::str::from_utf8(&file).unwrap(), lines[5]);
     assert!(matches!(check(twice.as_bytes()), Err(TransferError::NotALedger)), "more after the end");
-    let later = std::str::from_utf8(&file).unwrap().replacen("\"version\":1", "\"version\":2", 1);
-    assert!(matches!(check(later.as_bytes()), Err(TransferError::Version { found: 2 })));
+    let later = std::str::from_utf8(&file).unwrap().replacen("\"version\":2", "\"version\":3", 1);
+    assert!(matches!(check(later.as_bytes()), Err(TransferError::Version { found: 3 })));
     let fewer = lines.len() as u64 - 2;
     let claims = std::str::from_utf8(&file).unwrap().replacen("\"relayed\":2", "\"relayed\":3", 1);
     assert!(matches!(check(claims.as_bytes()), Err(TransferError::Counts { expected, actual })
@@ -321,8 +337,7 @@ finds!(
 async fn an_audit_finds_nothing_wrong_with_a_ledger_that_was_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.redb");
-    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ledger-of-version-one.redb");
-    std::fs::copy(data, &path).unwrap();
+    std::fs::write(&path, data("ledger-of-version-one.redb")).unwrap();
     let address = |hex: &str| hex.parse::<Address>().unwrap();
     let escrow = address("0x21aba1b9c1077179205400deb9daee84f3861c58");
     let owner = LedgerIdentity {

@@ -1,14 +1,14 @@
 //! Ledgers of older versions, brought up to date when they are opened.
 
-use super::{
-    BOOKS, CHARGES, FINAL_REDEMPTIONS, PURCHASES, REDEMPTIONS, RELAYED, Rowset, Trouble, amount_key, channel_id_of,
-    decode, purchase_key, put, put_redemptions,
+use super::tables::{
+    BOOKS, CHARGES, FINAL_REDEMPTIONS, PURCHASES, REDEMPTIONS, RELAYED, Rowset, amount_key, channel_id_of, decode,
+    purchase_key, put, put_redemptions,
 };
 use crate::chain::Fees;
 use crate::payee::store::{Redemption, RedemptionState, Relayed};
 use farthing_core::ledger::{ChannelBooks, Charge, FinalRedemption, RequestId};
 use farthing_core::{Address, Amount, B256, Channel, ChannelId, Timestamp, VoucherSignature};
-use redb::{ReadableTable, WriteTransaction};
+use redb::{Error as Trouble, ReadableTable, WriteTransaction};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

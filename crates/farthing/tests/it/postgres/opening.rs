@@ -1,6 +1,7 @@
 //! Which databases a ledger is opened in, and what nobody gets to see.
 
 use super::{charged, is_new, open, open_within, purchase};
+use crate::books::{data, is_that_of_the_earlier_versions};
 use farthing::core::Amount;
 use farthing::payee::store::{PayeeStore, RecordKind, StoreError};
 use farthing::payee::{PostgresOptions, PostgresStore, PostgresUrl};
@@ -27,6 +28,22 @@ async fn gateways_that_begin_a_ledger_at_once_begin_one() {
     assert_eq!((stores.len(), secrets.len()), (8, 1));
     for store in &stores {
         assert!(store.challenge_secret().await.is_ok());
+    }
+}
+
+/// As the first version of the schema left it: what was mined was settled, and nobody had a lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_the_first_schema_is_brought_up_to_date_by_one_of_many() {
+    let database = test_database().await;
+    let dump = String::from_utf8(data("postgres-of-version-one.sql")).unwrap();
+    connect(database.url()).await.batch_execute(&dump).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let url = database.url().to_owned();
+        tasks.spawn(async move { open(&url).await });
+    }
+    for store in tasks.join_all().await {
+        is_that_of_the_earlier_versions(&store).await;
     }
 }
 
