@@ -14,6 +14,7 @@ const bindings = {
   "crates/farthing/abi/RevenueSplitFactory.json": "out/RevenueSplitFactory.sol/RevenueSplitFactory.json",
   "crates/farthing/abi/DemoDollar.json": "out/DemoDollar.sol/DemoDollar.json",
   "crates/farthing/tests/abi/DomainDollar.json": "out/DomainDollar.sol/DomainDollar.json",
+  "crates/farthing/tests/abi/TestFeed.json": "out/TestFeed.sol/TestFeed.json",
 };
 
 // forge lists the ABI in the order of its own maps; sorted, the same contract always gives the same file.

@@ -282,6 +282,29 @@ pub fn plan(holdings: Vec<Holding>, circumstances: &Circumstances) -> Plan {
     Plan { redeem, wait, now, at_best, latest }
 }
 
+/// The highest price of gas, up to the present one, at which something is redeemed; `None` if even free gas would not
+/// do it. Dearer gas never redeems more, so it is found by halving.
+#[must_use]
+pub fn gas_price_that_redeems(holdings: &[Holding], circumstances: &Circumstances) -> Option<Amount> {
+    let redeems = |gas_price: u128| {
+        let prices = Prices { gas_price: Amount::new(gas_price), ..circumstances.prices };
+        !plan(holdings.to_vec(), &Circumstances { prices, ..*circumstances }).redeem.is_empty()
+    };
+    if !redeems(0) {
+        return None;
+    }
+    let (mut redeeming, mut waiting) = (0, circumstances.prices.gas_price.base_units());
+    if redeems(waiting) {
+        return Some(circumstances.prices.gas_price);
+    }
+    // At most 128 halvings.
+    while waiting.saturating_sub(redeeming) > 1 {
+        let middle = redeeming.midpoint(waiting);
+        *(if redeems(middle) { &mut redeeming } else { &mut waiting }) = middle;
+    }
+    Some(Amount::new(redeeming))
+}
+
 /// A channel with what it costs and gives.
 struct Weighed {
     choice: Choice,

@@ -1,6 +1,7 @@
 //! A connection to a chain, and sending transactions over it.
 
 mod fees;
+mod gas_price;
 
 pub use fees::Fees;
 pub(crate) use fees::wei;

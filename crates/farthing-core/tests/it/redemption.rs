@@ -2,7 +2,9 @@
 
 use farthing_core::exposure::CreditTerms;
 use farthing_core::gas::{CoinPrice, GasModel, Percentage, Prices, Row};
-use farthing_core::redemption::{Cause, Circumstances, Holding, Obstacle, Plan, RedemptionTerms, exit_margin, plan};
+use farthing_core::redemption::{
+    Cause, Circumstances, Holding, Obstacle, Plan, RedemptionTerms, exit_margin, gas_price_that_redeems, plan,
+};
 use farthing_core::{AccountId, Amount, B256, ChannelId, Timestamp};
 use proptest::prelude::*;
 
@@ -246,6 +248,23 @@ proptest! {
             let pays = plan.choices().filter(|choice| is_its(choice.channel_id)).map(|choice| choice.pays);
             let reserved = Amount::saturating_sum(channels.iter().map(|holding| holding.reserved));
             prop_assert!(Amount::saturating_sum(pays) <= reserved.saturating_add(balance_of(account)));
+        }
+    }
+
+    /// The price that is told is one that redeems, and one wei more does not.
+    #[test]
+    fn the_gas_price_that_is_waited_for_is_the_highest_that_redeems(
+        holdings in any_holdings(),
+        gas_price in 0u128..200 * GWEI,
+    ) {
+        let now = circumstances(gas_price);
+        let redeems = |gas_price: u128| !plan(holdings.clone(), &circumstances(gas_price)).redeem.is_empty();
+        match gas_price_that_redeems(&holdings, &now).map(Amount::base_units) {
+            Some(found) => {
+                prop_assert!(found <= gas_price && redeems(found));
+                prop_assert!(found == gas_price || !redeems(found + 1));
+            }
+            None => prop_assert!(!redeems(0)),
         }
     }
 

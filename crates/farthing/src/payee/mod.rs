@@ -11,6 +11,7 @@ pub mod earnings;
 pub mod embedded;
 pub mod nodes;
 mod payments;
+pub mod planning;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod posting;
@@ -221,6 +222,12 @@ impl Payee {
     #[must_use]
     pub fn views(&self) -> &Arc<ChainViews> {
         &self.0.views
+    }
+
+    /// How much it lets listeners owe.
+    #[must_use]
+    pub fn credit(&self) -> CreditTerms {
+        self.0.options.credit
     }
 
     /// The ledger, to read.

@@ -9,8 +9,10 @@ mod gasless;
 mod moving;
 mod payee;
 mod payer;
+mod planning;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod pricing;
 mod redeeming;
 mod refunding;
 mod relaying;

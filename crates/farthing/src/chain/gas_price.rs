@@ -1,0 +1,43 @@
+//! What gas costs: now, and in blocks that are past.
+
+use super::{Chain, ChainError};
+use alloy::eips::BlockNumberOrTag;
+use alloy::providers::Provider;
+use alloy::providers::utils::{
+    EIP1559_FEE_ESTIMATION_PAST_BLOCKS, EIP1559_FEE_ESTIMATION_REWARD_PERCENTILE, eip1559_default_estimator,
+};
+use farthing_core::Amount;
+
+impl Chain {
+    /// What a unit of gas costs in the next block, in wei: its base fee, and the tip that a transaction of ours offers.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn gas_price(&self) -> Result<Amount, ChainError> {
+        self.gas_price_after(BlockNumberOrTag::Latest).await
+    }
+
+    /// What it cost in the block after this one.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer, or knows nothing of that block any more.
+    pub async fn gas_price_after(&self, block: BlockNumberOrTag) -> Result<Amount, ChainError> {
+        let percentile = [EIP1559_FEE_ESTIMATION_REWARD_PERCENTILE];
+        let history = self.provider.get_fee_history(EIP1559_FEE_ESTIMATION_PAST_BLOCKS, block, &percentile).await;
+        let history = history.map_err(|error| self.error(&error))?;
+        match history.base_fee_per_gas.last() {
+            Some(base_fee) if *base_fee > 0 => {
+                // The same tip as transactions are signed with.
+                let tip = eip1559_default_estimator(0, history.reward.as_deref().unwrap_or_default());
+                Ok(Amount::new(base_fee.saturating_add(tip.max_priority_fee_per_gas)))
+            }
+            // A chain without base fees has one price for everything, and only now's is known.
+            _ => {
+                let price = self.provider.get_gas_price().await.map_err(|error| self.error(&error))?;
+                Ok(Amount::new(price))
+            }
+        }
+    }
+}
