@@ -1,8 +1,11 @@
 //! A connection to a chain, and sending transactions over it.
 
+mod connecting;
 mod fees;
 mod gas_price;
+mod websocket;
 
+pub use connecting::ConnectOptions;
 pub use fees::Fees;
 pub(crate) use fees::wei;
 
@@ -10,17 +13,15 @@ use alloy::consensus::Transaction;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
 use alloy::primitives::{Address, B256, Bytes, TxHash, U256};
-use alloy::providers::{DynProvider, Provider, ProviderBuilder};
+use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
 use farthing_core::{Amount, Timestamp, VoucherSignature};
 use std::time::Duration;
+use tokio::sync::watch;
 use url::Url;
-
-/// How long one RPC request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Thrown when a chain can't be reached, refuses, or reverts.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +195,7 @@ pub struct Chain {
     sender: Option<Sender>,
     url: String,
     chain_id: u64,
+    heads: Option<watch::Receiver<u64>>,
     mined_within: Duration,
 }
 
@@ -208,43 +210,11 @@ impl Chain {
     /// How long [`Chain::send`] waits for a transaction to be mined, unless told otherwise.
     pub const MINED_WITHIN: Duration = Duration::from_secs(180);
 
-    /// Connects over HTTP and asks which chain it is.
-    ///
-    /// # Errors
-    ///
-    /// If nothing answers.
-    pub async fn connect(url: &Url, key: Option<PrivateKeySigner>) -> Result<Self, ChainError> {
-        let shown = shown_url(url);
-        let unreachable = |reason: String| ChainError::Unreachable { url: shown.clone(), reason };
-        let client = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(|error| unreachable(error.to_string()))?;
-        // The fillers are ours: see `sign`.
-        let provider = ProviderBuilder::default().connect_reqwest(client, url.clone()).erased();
-        let chain_id = provider.get_chain_id().await.map_err(|error| unreachable(without_url(&error)))?;
-        let sender = key.map(|key| Sender { address: key.address(), wallet: EthereumWallet::from(key.clone()), key });
-        Ok(Self { provider, sender, url: shown, chain_id, mined_within: Self::MINED_WITHIN })
-    }
-
     /// The same connection with another patience: how long a transaction may take to be mined.
     #[must_use]
     pub const fn with_mined_within(mut self, mined_within: Duration) -> Self {
         self.mined_within = mined_within;
         self
-    }
-
-    /// The same, and refuses any chain but `expected`.
-    ///
-    /// # Errors
-    ///
-    /// If nothing answers, or it is another chain.
-    pub async fn connect_to(url: &Url, key: Option<PrivateKeySigner>, expected: u64) -> Result<Self, ChainError> {
-        let chain = Self::connect(url, key).await?;
-        if chain.chain_id != expected {
-            return Err(ChainError::WrongChain { actual: chain.chain_id, expected });
-        }
-        Ok(chain)
     }
 
     /// Scheme, host and port of the node's URL: what may be shown of it.
@@ -640,13 +610,5 @@ mod tests {
         assert_eq!(fees(100, 2).outbidding(Some(fees(99, 17))), fees(112, 20), "an eighth more, rounded up");
         assert_eq!(fees(100, 2).outbidding(Some(fees(10_000, 10_000))), fees(800, 100), "bounded");
         assert_eq!(fees(1, 0).raised(), fees(2, 1));
-    }
-
-    #[tokio::test]
-    async fn a_chain_that_is_down_is_named_without_its_secrets() {
-        let url = Url::parse("http://127.0.0.1:1/secret-key").expect("parses");
-        let error = Chain::connect(&url, None).await.expect_err("nothing listens on port 1").to_string();
-        assert!(error.contains("http://127.0.0.1:1"), "{error}");
-        assert!(!error.contains("secret-key"), "{error}");
     }
 }

@@ -161,6 +161,26 @@ impl Escrow {
         Ok(Self { chain, deployment })
     }
 
+    /// Binds an escrow over a node that may be down now. [`Escrow::check`] finds out whether it is there.
+    #[must_use]
+    pub const fn bind_later(chain: Chain, escrow: Address) -> Self {
+        let deployment = Deployment { chain_id: chain.chain_id(), escrow };
+        Self { chain, deployment }
+    }
+
+    /// Makes sure that the node serves the chain that it is thought to, and that there is a contract.
+    ///
+    /// # Errors
+    ///
+    /// If it serves another chain, there is no code, or it does not answer.
+    pub async fn check(&self) -> Result<(), EscrowError> {
+        self.chain.check_chain().await?;
+        if !self.chain.has_code(self.deployment.escrow).await? {
+            return Err(EscrowError::NoCode { deployment: self.deployment });
+        }
+        Ok(())
+    }
+
     /// Which escrow this is.
     #[must_use]
     pub const fn deployment(&self) -> Deployment {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Thrown when nodes can't be used together.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,8 @@ pub enum Trouble {
         /// How old it is, in seconds.
         age: u64,
     },
+    /// It was not reached yet.
+    Unknown,
     /// Its newest block is from the future.
     Future {
         /// The block.
@@ -61,6 +64,7 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unknown => write!(formatter, "it was not reached yet"),
             Self::Failing { reason } => write!(formatter, "it fails: {reason}"),
             Self::Old { block, age } => write!(formatter, "its newest block {block} is {age} s old"),
             Self::Future { block, ahead } => {
@@ -137,6 +141,25 @@ impl Nodes {
         Self { nodes: nodes.collect(), required: 1, answer_within: Self::ANSWER_WITHIN }
     }
 
+    /// Adds a node that may be down now, to send or be asked last. Until the watcher has reached it and found the same
+    /// chain there, it is left out.
+    ///
+    /// # Errors
+    ///
+    /// If it is bound to another escrow.
+    pub fn with_unchecked(self, escrow: Escrow) -> Result<Self, NodesError> {
+        let mut escrows: Vec<Escrow> = self.nodes.iter().map(|node| node.escrow.clone()).collect();
+        escrows.push(escrow);
+        let all = Self::new(escrows)?;
+        for (node, known) in all.nodes.iter().zip(self.nodes.iter().map(Some).chain([None])) {
+            match known {
+                Some(known) => *node.health() = known.health().clone(),
+                None => node.health().trouble = Some(Trouble::Unknown),
+            }
+        }
+        Ok(Self { nodes: all.nodes, ..self })
+    }
+
     /// How many must answer for anything to be believed. One unless told otherwise: the safer answer counts anyway, and
     /// more than one keeps a lone liar from being believed while the others are silent. More than there are nodes is
     /// never met.
@@ -183,6 +206,11 @@ impl Nodes {
 
     pub(super) fn escrow(&self, index: usize) -> &Escrow {
         &self.nodes[index].escrow
+    }
+
+    /// What announces new blocks, of the nodes that do.
+    pub(super) fn announcements(&self) -> Vec<watch::Receiver<u64>> {
+        self.nodes.iter().filter_map(|node| node.escrow.chain().announcements()).collect()
     }
 
     pub(super) fn is_healthy(&self, index: usize) -> bool {

@@ -11,10 +11,11 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::Log;
 use farthing_core::exposure::{AccountView, ChannelFunds, ChannelView};
 use farthing_core::{AccountId, Channel};
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::select_all;
+use futures_util::{StreamExt, stream};
 use std::collections::HashMap;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// A gap of more blocks than this is not replayed: reading every account anew is cheaper.
 const CATCH_UP_MAX: u64 = 50_000;
@@ -29,10 +30,15 @@ const FUTURE_MAX: Duration = Duration::from_secs(60);
 /// it is looked at is no fault of the node.
 const SECOND_TRY_AFTER: Duration = Duration::from_millis(100);
 
+/// How long after an announcement the nodes are asked: the others may be as far by then.
+const PAUSE_AFTER_NEWS: Duration = Duration::from_millis(100);
+
 /// What one node has shown so far, and what it still has to be asked.
 #[derive(Debug)]
 pub(super) struct NodeWatch {
     index: usize,
+    /// Whether it was found to serve this chain, since it was in trouble last: behind a URL may be another node by now.
+    is_checked: bool,
     /// Up to here its events have been looked at.
     last: Option<Block>,
     confirmed: Option<Block>,
@@ -47,6 +53,7 @@ impl NodeWatch {
     pub(super) fn new(index: usize) -> Self {
         Self {
             index,
+            is_checked: false,
             last: None,
             confirmed: None,
             unsettled: HashMap::new(),
@@ -55,12 +62,22 @@ impl NodeWatch {
         }
     }
 
-    /// Looks every `interval` until dropped.
+    /// Looks at every block that any node announces, and every `interval`, until dropped.
     pub(super) async fn run(&mut self, sightings: &Sightings, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut announcements = sightings.nodes.announcements();
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = announced(&mut announcements) => {
+                    // A node that announces without end must not be answered without end.
+                    tokio::time::sleep(PAUSE_AFTER_NEWS).await;
+                    announcements.iter_mut().for_each(|heads| {
+                        heads.mark_unchanged();
+                    });
+                }
+            }
             match self.step(sightings).await {
                 Err(WatchError::Store(error)) => {
                     let age = age_of_views(&sightings.payee);
@@ -84,6 +101,7 @@ impl NodeWatch {
             looked = self.look(sightings).await;
         }
         if let Err(WatchError::Escrow(error)) = &looked {
+            self.is_checked = false;
             sightings.nodes.note_trouble(self.index, Trouble::Failing { reason: error.to_string() });
             sightings.reconsider().await?;
         }
@@ -91,6 +109,10 @@ impl NodeWatch {
     }
 
     async fn look(&mut self, sightings: &Sightings) -> Result<(), WatchError> {
+        if !self.is_checked {
+            sightings.nodes.answer(self.index, self.escrow(sightings).check()).await?;
+            self.is_checked = true;
+        }
         let (head, confirmed) = self.newest(sightings).await?;
         let trouble = judge(head, sightings.head_age_max);
         if let Some(trouble @ Trouble::Future { .. }) = trouble {
@@ -254,6 +276,21 @@ impl NodeWatch {
 
     fn escrow<'a>(&self, sightings: &'a Sightings) -> &'a Escrow {
         sightings.nodes.escrow(self.index)
+    }
+}
+
+/// Waits for the next block that any node announces; for ever if none does.
+async fn announced(announcements: &mut Vec<watch::Receiver<u64>>) {
+    loop {
+        if announcements.is_empty() {
+            return std::future::pending().await;
+        }
+        let news = announcements.iter_mut().map(|heads| Box::pin(heads.changed()));
+        let (changed, index, _) = select_all(news).await;
+        match changed {
+            Ok(()) => return,
+            Err(_) => drop(announcements.remove(index)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Accounts, WatchError, logs};
 use crate::chain::Block;
 use crate::clock;
 use crate::payee::nodes::{Nodes, Trouble};
-use crate::payee::store::Entry;
+use crate::payee::store::{Entry, Owing};
 use crate::payee::{Payee, StoreError, alarm};
 use alloy::rpc::types::Log;
 use farthing_core::exposure::AccountView;
@@ -89,13 +89,16 @@ impl Sightings {
         if *knows_ledger {
             return Ok(());
         }
-        for (channel_id, books) in self.payee.store().all_books().await? {
-            if !books.outstanding().is_zero() {
+        let views = self.payee.views();
+        let store = self.payee.store();
+        store
+            .visit_owing(&mut |Owing { channel_id, books, .. }| {
                 let mut seen = self.seen();
                 seen.redeemed.insert(channel_id, books.redeemed);
-                seen.expect(self.payee.views().account_named(channel_id.0), &books.channel);
-            }
-        }
+                seen.expect(views.account_named(channel_id.0), &books.channel);
+                Ok(())
+            })
+            .await?;
         *knows_ledger = true;
         Ok(())
     }

@@ -1,0 +1,193 @@
+//! A WebSocket to a node: one connection after another, for as long as it is wanted.
+//!
+//! While there is none, requests fail at once instead of queueing: what waited for hours in a queue would be answered, or
+//! sent to the chain, long after anyone wanted it.
+
+use alloy::network::Ethereum;
+use alloy::providers::{Provider, RootProvider};
+use alloy::pubsub::{ConnectionHandle, PubSubConnect, PubSubFrontend, Subscription};
+use alloy::rpc::client::RpcClient;
+use alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
+use alloy::rpc::types::Header;
+use alloy::transports::ws::WsConnect;
+use alloy::transports::{TransportError, TransportErrorKind, TransportFut, TransportResult};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+/// The pauses between attempts to connect, from the first to the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// A connection to a node that is made again, for ever, whenever it is lost. It ends with the last clone.
+#[derive(Clone, Debug)]
+pub(super) struct WebSocket {
+    line: Arc<Line>,
+    _keeper: Arc<Keeper>,
+    within: Duration,
+}
+
+/// What clones and the keeper share.
+struct Line {
+    open: RwLock<Option<PubSubFrontend>>,
+    /// Somebody noticed that the connection does not work any more.
+    is_lost: Notify,
+    heads: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Line").field("is_open", &self.current().is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps the connection. Stopped when dropped.
+#[derive(Debug)]
+struct Keeper(JoinHandle<()>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl WebSocket {
+    /// Connects, and keeps the connection.
+    pub(super) async fn connect(url: &Url, within: Duration) -> TransportResult<Self> {
+        let open = dial(url, within).await?;
+        Ok(Self::keeping(url, within, Some(open)))
+    }
+
+    /// Connects as soon as that works.
+    pub(super) fn connect_later(url: &Url, within: Duration) -> Self {
+        Self::keeping(url, within, None)
+    }
+
+    fn keeping(url: &Url, within: Duration, open: Option<PubSubFrontend>) -> Self {
+        let line = Arc::new(Line { open: RwLock::new(open), is_lost: Notify::new(), heads: watch::Sender::new(0) });
+        let keeper = tokio::spawn(keep(Arc::clone(&line), url.clone(), within));
+        Self { line, _keeper: Arc::new(Keeper(keeper)), within }
+    }
+
+    /// Counts up at every new block that the node announces.
+    pub(super) fn announcements(&self) -> watch::Receiver<u64> {
+        self.line.heads.subscribe()
+    }
+}
+
+impl Line {
+    fn current(&self) -> Option<PubSubFrontend> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, open: Option<PubSubFrontend>) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+    }
+}
+
+impl tower::Service<RequestPacket> for WebSocket {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RequestPacket) -> Self::Future {
+        let (line, within) = (Arc::clone(&self.line), self.within);
+        Box::pin(async move {
+            let Some(open) = line.current() else {
+                return Err(TransportErrorKind::custom_str("the connection was lost, and is being made again"));
+            };
+            let answer = timeout(within, open.send_packet(request)).await;
+            let answer =
+                answer.unwrap_or_else(|_| Err(TransportErrorKind::custom_str(&format!("no answer within {within:?}"))));
+            // One that is silent may be half open; and what waits in it may be answered to nobody.
+            if answer.as_ref().is_err_and(|error| error.as_error_resp().is_none()) {
+                line.is_lost.notify_one();
+            }
+            answer
+        })
+    }
+}
+
+/// Connects to what is lost only by itself: the library's own attempts hold requests back for as long as they take.
+struct Once(WsConnect);
+
+impl PubSubConnect for Once {
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    async fn connect(&self) -> TransportResult<ConnectionHandle> {
+        self.0.connect().await
+    }
+
+    async fn try_reconnect(&self) -> TransportResult<ConnectionHandle> {
+        Err(TransportErrorKind::non_retryable_str("the connection was lost"))
+    }
+}
+
+async fn dial(url: &Url, within: Duration) -> TransportResult<PubSubFrontend> {
+    let dialled = timeout(within, Once(WsConnect::new(url.as_str())).into_service()).await;
+    dialled.unwrap_or_else(|_| Err(TransportErrorKind::custom_str(&format!("no answer within {within:?}"))))
+}
+
+/// Makes the connection again whenever it is lost, with pauses that grow and are bounded.
+async fn keep(line: Arc<Line>, url: Url, within: Duration) {
+    let node = super::shown_url(&url);
+    let mut pause = PAUSES.0;
+    loop {
+        if let Some(open) = line.current() {
+            let since = Instant::now();
+            until_lost(&line, &open, within).await;
+            line.set(None);
+            tracing::debug!(node, "the WebSocket was lost and is being made again");
+            // One that breaks as soon as it stands must not be dialled without end.
+            pause = if since.elapsed() > PAUSES.1 { PAUSES.0 } else { pause };
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+        match dial(&url, within).await {
+            Ok(open) => {
+                tracing::debug!(node, "the WebSocket stands again");
+                line.set(Some(open));
+                // Whoever waits for news has missed some.
+                line.heads.send_modify(|count| *count += 1);
+            }
+            Err(error) => tracing::debug!(node, error = super::without_url(&error), "the WebSocket can't be made"),
+        }
+    }
+}
+
+/// Passes on the node's announcements until the connection is lost.
+async fn until_lost(line: &Line, open: &PubSubFrontend, within: Duration) {
+    let provider = RootProvider::<Ethereum>::new(RpcClient::new(open.clone(), false));
+    let subscribed = timeout(within, async { provider.subscribe_blocks().await }).await;
+    let mut heads: Option<Subscription<Header>> = match subscribed {
+        Ok(Ok(heads)) => Some(heads),
+        // A node that announces nothing is asked at intervals, like any other.
+        Ok(Err(error)) if error.as_error_resp().is_some() => None,
+        _ => return,
+    };
+    loop {
+        let announced = async {
+            match &mut heads {
+                Some(heads) => heads.recv_any().await.map(drop),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = line.is_lost.notified() => return,
+            announced = announced => match announced {
+                Ok(()) | Err(broadcast::error::RecvError::Lagged(_)) => line.heads.send_modify(|count| *count += 1),
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+        }
+    }
+}
