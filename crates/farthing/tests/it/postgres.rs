@@ -3,7 +3,10 @@
 mod encrypting;
 mod failing;
 mod gateways;
+mod leasing;
 mod opening;
+mod process;
+mod reading;
 mod sharing;
 
 use farthing::core::Amount;

@@ -2,6 +2,7 @@
 //! At the end everything that was answered is in the ledger, once, and could have been answered by one gateway alone.
 
 use super::failing::SERVERS;
+use super::process::{Process, say, task};
 use super::{charged, is_new, open, purchase};
 use farthing::core::{Amount, ChannelId, Timestamp};
 use farthing::payee::PostgresStore;
@@ -13,18 +14,13 @@ use farthing_testkit::postgres::{PostgresServer, connect};
 use rand::Rng;
 use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::sleep;
 
-/// What a gateway's process is told: its URL and its number.
-const TASK: &str = "FARTHING_TEST_GATEWAY";
 /// How many seconds the long run takes.
 const SECONDS: &str = "FARTHING_TEST_SECONDS";
-const SAYS: &str = "gateway: ";
 
 /// How many channels are sold on, by how many gateways, each to how many buyers.
 const PEOPLE: u8 = 4;
@@ -44,21 +40,12 @@ fn now() -> Moment {
     u64::try_from(since.as_nanos()).unwrap()
 }
 
-fn say(what: std::fmt::Arguments<'_>) {
-    println!("{SAYS}{what}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a part of the tests below, in a process of its own"]
 async fn a_gateway() {
-    let Ok(task) = std::env::var(TASK) else { return };
+    let Some(task) = task() else { return };
     let (url, number) = task.split_once(' ').unwrap();
     let number: u64 = number.parse().unwrap();
-    // Whoever started it holds the other end.
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
     let store = loop {
         // The server may be away when a gateway starts.
         match super::open_within(url, Duration::from_secs(5)).await {
@@ -201,39 +188,21 @@ async fn begin(url: &str) {
     }
 }
 
-/// A gateway's process, and the thread that hears it.
+/// A gateway's process, which is told its URL and its number.
 struct Gateway {
     url: String,
-    process: Child,
-    _tether: ChildStdin,
-    hearing: Option<std::thread::JoinHandle<()>>,
+    process: Process,
 }
 
 impl Gateway {
     fn start(url: &str, number: u64, heard: &Arc<Mutex<Heard>>) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["postgres::gateways::a_gateway", "--exact", "--ignored", "--nocapture"]);
-        command.env(TASK, format!("{url} {number}")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().unwrap();
-        let (said, heard) = (BufReader::new(process.stdout.take().unwrap()), Arc::clone(heard));
-        let hearing = std::thread::spawn(move || {
-            for line in said.lines().map_while(Result::ok) {
-                if let Some((_, said)) = line.split_once(SAYS) {
-                    heard.lock().unwrap().note(said);
-                }
-            }
-        });
-        let tether = process.stdin.take().unwrap();
-        Self { url: url.to_owned(), process, _tether: tether, hearing: Some(hearing) }
+        let (test, heard) = ("postgres::gateways::a_gateway", Arc::clone(heard));
+        let process = Process::start(test, &format!("{url} {number}"), move |said| heard.lock().unwrap().note(said));
+        Self { url: url.to_owned(), process }
     }
 
-    /// SIGKILL, and until the last of what it said is heard.
     fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        if let Some(hearing) = self.hearing.take() {
-            hearing.join().unwrap();
-        }
+        self.process.kill();
     }
 }
 
