@@ -29,7 +29,8 @@ pub(super) struct Loaded {
     redemptions: Vec<Row>,
     relayed: Vec<Row>,
     relay_spent: Vec<Row>,
-    lease: Vec<Row>,
+    /// Nothing if it was not asked for.
+    lease: Option<Vec<Row>>,
 }
 
 /// The accounts whose books a batch may change.
@@ -87,7 +88,7 @@ pub(super) async fn begin(
         rows_of(session, relayed_hashes.is_empty(), Sql::Relayed, of_relayed),
     )?;
     let (_, marked, _, _, lease, redemptions, strangers, relay_spent, channels, charges, credits, relayed) = found;
-    let is_new = marked > 0;
+    let (is_new, lease) = (marked > 0, needs.lease.then_some(lease));
     Ok(Loaded { is_new, channels, charges, credits, strangers, redemptions, relayed, relay_spent, lease })
 }
 
@@ -137,7 +138,9 @@ impl Loaded {
             rows.relayed.insert(relayed.hash, relayed);
         }
         rows.redemptions = self.redemptions.iter().map(rows::state).collect::<Result<BTreeMap<_, _>, _>>()?;
-        for row in &self.lease {
+        if let Some(lease) = &self.lease {
+            // Without it, it would be everybody's.
+            let row = lease.first().ok_or("the lease has no row")?;
             rows.lease = rows::lease(row)?;
         }
         rows.strangers = self.strangers.iter().map(rows::day).collect::<Result<BTreeMap<_, _>, _>>()?;

@@ -1,10 +1,11 @@
 //! Several gateways on one ledger are as strict as one.
 
 use super::{charged, is_new, open, purchase, purchase_on, terms};
+use farthing::chain::Fees;
 use farthing::core::exposure::CreditTerms;
-use farthing::core::{Amount, Timestamp};
+use farthing::core::{Address, Amount, B256, Timestamp};
 use farthing::payee::PostgresStore;
-use farthing::payee::store::{Entry, PayeeStore};
+use farthing::payee::store::{Entry, Outcome, PayeeStore, Redemption, RedemptionState};
 use farthing_testkit::histories::{channel, identity, signer};
 use farthing_testkit::postgres::{TestDatabase, connect, test_database};
 use std::sync::Arc;
@@ -108,6 +109,86 @@ async fn strangers_are_given_no_more_than_the_days_share_by_all_gateways_togethe
     let gateways = gateways_with_their_own("farthing_strangers", &database).await;
     let bought = race(&gateways, purchases_of_strangers(terms(1_000, 50))).await;
     assert_eq!(bought, 5 * GATEWAYS, "each for itself");
+}
+
+/// All gateways ask for the lease at once, again and again, each time when the last one has run out: to how many it was
+/// given each time, at most.
+async fn race_for_the_lease(gateways: &[Arc<PostgresStore>]) -> usize {
+    let mut most = 0;
+    for round in 0..20_u64 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (holder, gateway) in (1_u8..).zip(gateways) {
+            let gateway = Arc::clone(gateway);
+            let at = Timestamp::from_unix_seconds(10 + 10 * round);
+            let ask = Entry::Lease { holder: B256::repeat_byte(holder), at, until: at.plus_seconds(10) };
+            tasks.spawn(async move { gateway.accept_batch(&[ask]).await.unwrap() });
+        }
+        let outcomes = tasks.join_all().await;
+        most = most.max(outcomes.iter().flatten().filter(|outcome| matches!(outcome, Outcome::Leased(_))).count());
+    }
+    most
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_all_gateways_gets_the_lease_at_any_isolation_level() {
+    for level in ["read%20committed", "repeatable%20read", "serializable"] {
+        let database = test_database().await;
+        let escaped = level.replace("%20", "%5C%20");
+        let option = format!("options=-c%20default_transaction_isolation%3D{escaped}");
+        let gateways = gateways(&database, |_| option.clone()).await;
+        assert_eq!(race_for_the_lease(&gateways).await, 1, "{level}");
+    }
+    let database = test_database().await;
+    let gateways = gateways_with_their_own("farthing_lease", &database).await;
+    let client = connect(database.url()).await;
+    // A lease that nobody can hold is nobody's.
+    let at = Timestamp::from_unix_seconds(1);
+    let ask = Entry::Lease { holder: B256::repeat_byte(1), at, until: at.plus_seconds(1) };
+    let refused = gateways[0].accept_batch(std::slice::from_ref(&ask)).await.unwrap_err();
+    assert!(refused.to_string().contains("the lease has no row"), "{refused}");
+    for gateway in 0..GATEWAYS {
+        let row = format!("INSERT INTO own{gateway}.farthing_lease SELECT * FROM public.farthing_lease");
+        client.batch_execute(&row).await.unwrap();
+    }
+    assert_eq!(race_for_the_lease(&gateways).await, GATEWAYS, "each for itself");
+}
+
+fn transaction(hash: u8, state: RedemptionState) -> Entry {
+    let redemption = Redemption {
+        hash: B256::repeat_byte(hash),
+        sender: Address::repeat_byte(2),
+        nonce: hash.into(),
+        fees: Fees { max_fee_per_gas: 4, max_priority_fee_per_gas: 5 },
+        vouchers: Vec::new(),
+        closes: true,
+        at: Timestamp::from_unix_seconds(1),
+        state,
+    };
+    Entry::Redemption { redemption, fence: None }
+}
+
+/// One gateway has seen that a transaction is final, when others write what they have seen before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_final_stays_so_whoever_writes_last() {
+    let final_state = RedemptionState::Final { block: 1, gas_used: 2, gas_price: 3 };
+    let states = [final_state, RedemptionState::Failed, RedemptionState::Mined { block: 1, gas_used: 2, gas_price: 3 }];
+    for level in ["read%20committed", "repeatable%20read", "serializable"] {
+        let database = test_database().await;
+        let escaped = level.replace("%20", "%5C%20");
+        let option = format!("options=-c%20default_transaction_isolation%3D{escaped}");
+        let gateways = gateways(&database, |_| option.clone()).await;
+        for hash in 0..20 {
+            gateways[0].accept_batch(&[transaction(hash, RedemptionState::Sent)]).await.unwrap();
+            let mut tasks = tokio::task::JoinSet::new();
+            for (gateway, state) in gateways.iter().cloned().zip(states) {
+                tasks.spawn(async move { gateway.accept_batch(&[transaction(hash, state)]).await.unwrap() });
+            }
+            assert!(tasks.join_all().await.iter().all(|outcomes| outcomes[..] == [Outcome::Noted]));
+        }
+        let all = (gateways[0].as_ref() as &dyn PayeeStore).redemptions().await.unwrap();
+        assert!(all.iter().all(|redemption| redemption.state == final_state), "{level}: {all:?}");
+        assert_eq!((all.len(), gateways[0].unsettled().await.unwrap().len()), (20, 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
