@@ -117,6 +117,11 @@ impl From<ChainError> for Failure {
             }
             ChainError::Underpriced { .. } => failure(Code::Chain)
                 .hint("another transaction of this wallet waits, or gas has become dearer; try again in a while"),
+            ChainError::TooDear { .. } => failure(Code::Chain)
+                .hint("wait until gas is cheaper, or allow more with gas_price_max in the catalog's [redemption]"),
+            ChainError::NonceTaken { .. } => {
+                failure(Code::Chain).hint("try again; something else uses the same wallet")
+            }
             ChainError::NotMined { .. } => failure(Code::Chain).hint("look for it before you try again"),
             _ => failure(Code::Unexpected),
         }

@@ -13,7 +13,7 @@ use farthing::escrow::Escrow;
 use farthing::payee::redeemer::{RedeemError, Redeemer};
 use farthing::payee::{
     EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, PayeeStore, PostgresOptions, PostgresStore,
-    PostgresUrl, PostgresUrlError, RedemptionOptions, StoreError,
+    PostgresUrl, PostgresUrlError, RedemptionOptions, StoreError, Watcher,
 };
 use farthing_gateway::admin::SOCKET_FILE;
 use serde::{Deserialize, Serialize};
@@ -225,7 +225,10 @@ impl DataFolder {
         // Nothing is sold here, so no credit is given.
         let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
         let payee = start_payee(&record, credit, None, store, key, &escrow).await?;
-        Ok((record, Redeemer::new(payee, escrow)))
+        // What stands behind each channel is seen as a running gateway would see it.
+        Watcher::new(payee.clone(), escrow.clone()).step().await.map_err(|error| Failure::new(Code::Chain, error))?;
+        let redeemer = Redeemer::new(payee, escrow).with_terms(&record.redemption);
+        Ok((record, redeemer))
     }
 }
 
@@ -293,6 +296,12 @@ impl From<RedeemError> for Failure {
                 let hint = format!("use the payee's wallet, or run there: farthing operator set {sender}");
                 Self::new(Code::Wallet, error).hint(hint)
             }
+            RedeemError::Held { .. } | RedeemError::Fenced { .. } | RedeemError::UnderWay { .. } => {
+                Self::new(Code::Store, error).hint("another gateway on this ledger is redeeming; try again in a minute")
+            }
+            RedeemError::Uncovered { .. } => Self::new(Code::Contract, error)
+                .hint("farthing earnings says who owes it; it is paid when there is money"),
+            RedeemError::Refused { .. } => Self::new(Code::Contract, error),
             error => Self::new(Code::Unexpected, error),
         }
     }

@@ -1,11 +1,13 @@
 //! A connection to a chain, and sending transactions over it.
 
 mod connecting;
+mod data_fee;
 mod fees;
 mod gas_price;
 mod websocket;
 
 pub use connecting::ConnectOptions;
+pub use data_fee::{DataFees, GAS_PRICE_ORACLE};
 pub use fees::Fees;
 pub(crate) use fees::wei;
 

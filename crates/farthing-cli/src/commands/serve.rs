@@ -1,7 +1,6 @@
 //! `farthing serve`: sell a folder behind HTTP 402.
 
 mod admin;
-mod leaving;
 mod paid;
 mod relay;
 
@@ -38,8 +37,9 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
 ///
 /// The wallet's address is paid, or with --payee an offline key's or a split's. Every voucher is in the ledger,
 /// durably, before anything is served; stopping or killing the gateway loses none. It logs requests to standard error
-/// (FARTHING_LOG sets the level: warn, info, debug), serves until it gets SIGINT or SIGTERM, and redeems by itself
-/// when a payer asks for its reservation back.
+/// (FARTHING_LOG sets the level: warn, info, debug), serves until it gets SIGINT or SIGTERM, and redeems by itself:
+/// always before a payer takes away what guarantees the money, else when the gas is a small part of it, as the catalog's
+/// [redemption] says. Of several gateways on one ledger one sends at a time.
 ///
 /// It speaks plain HTTP: put a proxy with TLS in front, and name the host it is known by with --realm.
 #[derive(Debug, Args)]
@@ -142,7 +142,8 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     watcher.step().await.map_err(|error| Failure::new(Code::Chain, error).hint("check --rpc-url (ETH_RPC_URL)"))?;
 
     // One for all: its clones take turns, and what is relayed takes turns with them.
-    let redeemer = Redeemer::new(payee.clone(), escrow.clone());
+    let redemption = catalog.redemption();
+    let redeemer = Redeemer::new(payee.clone(), escrow.clone()).with_terms(&redemption);
     let relay = relay::start(&redeemer, relay_limits).await?;
     let ready = Ready {
         url: format!("http://{address}"),
@@ -157,7 +158,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
     let mut tasks = JoinSet::new();
     tasks.spawn(watcher.run(interval));
     tasks.spawn(paid::watch(delegation));
-    tasks.spawn(leaving::watch(payee.clone(), escrow, redeemer.clone(), interval));
+    tasks.spawn(redeemer.clone().run(redemption, interval));
     let admin = Admin { payee: payee.clone(), redeemer, record };
     tasks.spawn(async move { socket.serve(admin).await });
     let options = AppOptions { realm: command.realm.clone(), relay, ..AppOptions::default() };

@@ -67,9 +67,15 @@ impl PricesNow {
     ///
     /// If the chain does not answer. A feed that gives no price is a problem that is told, and no error.
     pub async fn read(chain: &Chain, coin_prices: &CoinPrices) -> Result<Self, ChainError> {
-        let (gas_price, coin) = tokio::join!(chain.gas_price(), coin_prices.read(chain));
+        let (gas_price, data_fees, coin) = tokio::join!(chain.gas_price(), chain.data_fees(), coin_prices.read(chain));
         let coin_price_problem = coin.as_ref().err().map(ToString::to_string);
-        let prices = Prices { gas_price: gas_price?, coin: coin.ok().flatten(), ..Prices::default() };
+        let data_fees = data_fees?;
+        let prices = Prices {
+            gas_price: gas_price?,
+            data_fee: data_fees.transaction,
+            data_fee_per_row: data_fees.row,
+            coin: coin.ok().flatten(),
+        };
         Ok(Self { prices, coin_price_source: coin_prices.source(), coin_price_problem })
     }
 }
@@ -164,7 +170,9 @@ pub async fn plan_over(
 fn holding(views: &ChainViews, owing: &Owing) -> Option<Holding> {
     let account = views.account_of(&owing.books.channel)?;
     let view = account.channel(owing.channel_id)?;
-    Some(Holding::new(owing.channel_id, &owing.books, &view, account.balance, owing.since))
+    let is_withdrawing = views.is_withdrawing(owing.books.channel.account().id());
+    let holding = Holding::new(owing.channel_id, &owing.books, &view, account.balance, owing.since);
+    Some(Holding { is_withdrawing, ..holding })
 }
 
 /// Plans, and looks up what the vouchers of the chosen channels really pay, until all that is chosen was looked up. Each

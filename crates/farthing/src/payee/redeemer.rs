@@ -5,30 +5,37 @@
 //! it is broadcast ([`sending`]).
 
 mod batches;
+mod caps;
 mod due;
 mod error;
 mod paid;
+mod running;
 mod sending;
 mod settling;
+mod status;
 mod turns;
 
 pub use due::{Due, DueList};
 pub use error::RedeemError;
+pub use running::Runner;
+pub use status::{GasKey, LeaseStatus, RedeemerStatus};
 
 use super::Payee;
+use super::coin_price::{CoinPrices, RedemptionOptions};
 use super::nodes::Nodes;
 use super::store::Redemption;
 use crate::chain::ChainError;
 use crate::escrow::Escrow;
 use alloy::eips::BlockNumberOrTag;
 use batches::{fill, gas_limit, gas_room, vouchers};
-use farthing_core::{Amount, B256, Channel, ChannelId};
+use farthing_core::redemption::RedemptionTerms;
+use farthing_core::{Amount, B256, Channel, ChannelId, Token};
 use paid::moved_in;
 pub(super) use sending::Sending;
 use sending::{Mined, Purpose};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 pub(super) use turns::Turn;
@@ -120,6 +127,21 @@ pub struct Redeemer {
     nodes: Nodes,
     pub(super) turns: Arc<Turns>,
     options: Options,
+    owner: Option<Owner>,
+    gas_key: Arc<Mutex<Option<GasKey>>>,
+}
+
+/// What the owner says about redemption.
+#[derive(Clone, Debug)]
+struct Owner {
+    terms: RedemptionTerms,
+    coin_prices: CoinPrices,
+}
+
+impl Owner {
+    fn new(options: &RedemptionOptions, token: &Token) -> Self {
+        Self { terms: options.terms, coin_prices: CoinPrices::new(options.coin_price, token) }
+    }
 }
 
 impl Redeemer {
@@ -127,7 +149,16 @@ impl Redeemer {
     #[must_use]
     pub fn new(payee: Payee, nodes: impl Into<Nodes>) -> Self {
         let options = Options { patience: Patience::USUAL };
-        Self { payee, nodes: nodes.into(), turns: Arc::new(Turns::new(turns::LEASE)), options }
+        let (turns, gas_key) = (Arc::new(Turns::new(turns::LEASE)), Arc::default());
+        Self { payee, nodes: nodes.into(), turns, options, owner: None, gas_key }
+    }
+
+    /// The same, which pays no more for gas than its owner says: for what can wait, the price in these terms; for what a
+    /// payer is taking away, up to what it is worth.
+    #[must_use]
+    pub fn with_terms(self, options: &RedemptionOptions) -> Self {
+        let owner = Owner::new(options, self.payee.token());
+        Self { owner: Some(owner), ..self }
     }
 
     /// The same with another patience.
@@ -220,10 +251,7 @@ impl Redeemer {
 
     async fn redeem_among(&self, some: Option<&[ChannelId]>) -> Result<Redemptions, RedeemError> {
         let turn = self.turn().await?;
-        let mut redemptions = Redemptions::default();
-        let redeemed = self.redeem_by_any(&turn, some, &mut redemptions).await;
-        turn.end().await;
-        redeemed?;
+        let mut redemptions = self.redeem_in(turn, some).await?;
         let is_failure = |skipped: &Skipped| !matches!(skipped.error, RedeemError::UnderWay { .. });
         if redemptions.done.is_empty()
             && let Some(failed) = redemptions.skipped.iter().position(is_failure)
@@ -231,6 +259,21 @@ impl Redeemer {
             return Err(redemptions.skipped.swap_remove(failed).error);
         }
         Ok(redemptions)
+    }
+
+    /// The same of what was chosen, unless another gateway is sending. That all of it was skipped is no error here.
+    async fn redeem_unless_held(&self, channels: &[ChannelId]) -> Result<Option<Redemptions>, RedeemError> {
+        match Arc::clone(&self.turns).take(self.payee.clone()).await? {
+            Some(turn) => self.redeem_in(turn, Some(channels)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn redeem_in(&self, turn: Turn, some: Option<&[ChannelId]>) -> Result<Redemptions, RedeemError> {
+        let mut redemptions = Redemptions::default();
+        let redeemed = self.redeem_by_any(&turn, some, &mut redemptions).await;
+        turn.end().await;
+        redeemed.map(|()| redemptions)
     }
 
     /// With one node after the other, until one is of use. Whatever was sent by way of one, the next finds on record.
@@ -357,8 +400,13 @@ impl Sending<'_> {
         let elsewhere = next.as_ref().map(|next| next.elsewhere.clone()).unwrap_or_default();
         let DueList { due, skipped } = self.redeemer.due_among(some, &elsewhere).await?;
         redemptions.skipped = skipped;
-        let mut queue = VecDeque::from(due);
-        let block_gas_limit = if queue.is_empty() { 0 } else { self.escrow.chain().block_gas_limit().await? };
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let chain = self.escrow.chain();
+        let (asked, block_gas_limit) = tokio::try_join!(chain.fees_asked(), chain.block_gas_limit())?;
+        let caps = self.caps().await?;
+        let mut queue: VecDeque<Due> = caps.sort_out(asked.price(), due, &mut redemptions.skipped);
         let mut room = gas_room(block_gas_limit);
         while !queue.is_empty() {
             let batch = fill(&mut queue, room);
@@ -371,7 +419,7 @@ impl Sending<'_> {
                 None => self.settle().await?,
             };
             let vouchers = vouchers(&rows);
-            let signed = match self.escrow.sign_redemption(&vouchers, next.place(u128::MAX)).await {
+            let signed = match self.escrow.sign_redemption(&vouchers, next.place(caps.of(&rows))).await {
                 Ok(signed) if signed.gas_limit() <= gas_limit(block_gas_limit) || rows.len() == 1 => signed,
                 Ok(_) | Err(crate::escrow::EscrowError::Chain(ChainError::TooMuchGas { .. })) if rows.len() > 1 => {
                     room /= 2;
@@ -417,7 +465,8 @@ impl Sending<'_> {
             let funds = self.escrow.funds_of(channel, BlockNumberOrTag::Latest).await?;
             let due = self.redeemer.due_of(channel_id, channel, funds, true).await?;
             let voucher = due.as_ref().map(|due| due.voucher);
-            let signed = self.escrow.sign_close(channel, voucher.as_ref(), next.place(u128::MAX)).await?;
+            let caps = self.caps().await?;
+            let signed = self.escrow.sign_close(channel, voucher.as_ref(), next.place(caps.of(due.as_slice()))).await?;
             let purpose = Purpose { vouchers: voucher.as_slice(), closes: true };
             let Some(mined) = self.send(signed, &purpose, next.rivals, deadline).await? else { continue };
             let its_own =

@@ -540,12 +540,12 @@ impl Relay {
             return Err(RelayError::TooMuchGas { gas, maximum });
         }
         let price = signed.fees().max_fee_per_gas;
-        if price > limits.gas_price_max {
-            return Err(RelayError::GasTooDear { price, maximum: limits.gas_price_max });
-        }
         let chain = way.escrow.chain();
         let spent = self.payee().store().relay_spent(clock::now().day()).await?;
-        let (cost, budget) = (signed.cost_max(), limits.gas_budget_per_day);
+        // What a rollup charges for its bytes may rise until it is mined.
+        let data_fee = chain.data_fee(signed).await?;
+        let data_fee = data_fee.saturating_add(Amount::new(data_fee.base_units() / 4));
+        let (cost, budget) = (signed.cost_max().saturating_add(data_fee), limits.gas_budget_per_day);
         if spent.saturating_add(cost) > budget {
             return Err(RelayError::BudgetSpent { spent, cost, budget });
         }

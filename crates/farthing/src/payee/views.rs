@@ -89,6 +89,8 @@ struct Inner {
     channels: HashMap<ChannelId, AccountId>,
     /// Entered since the watcher looked last: what they were entered with may be older than its look.
     fresh: HashSet<AccountId>,
+    /// Payers were seen to take money out of these.
+    withdrawing: HashSet<AccountId>,
     seen_at: Timestamp,
     is_disputed: bool,
 }
@@ -101,6 +103,7 @@ impl ChainViews {
             accounts: HashMap::new(),
             channels: HashMap::new(),
             fresh: HashSet::new(),
+            withdrawing: HashSet::new(),
             seen_at: Timestamp::from_unix_seconds(0),
             is_disputed: false,
         };
@@ -189,6 +192,28 @@ impl ChainViews {
     #[must_use]
     pub fn accounts(&self) -> HashSet<AccountId> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).accounts.keys().copied().collect()
+    }
+
+    /// A payer has taken money out of an account, or moved it where this payee can't have it.
+    pub(crate) fn note_withdrawing(&self, account: AccountId) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).withdrawing.insert(account);
+    }
+
+    /// What it owed is on its way to the payee: what it takes out from here on is news again.
+    pub(crate) fn note_redeemed_from(&self, account: AccountId) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).withdrawing.remove(&account);
+    }
+
+    /// Whether a payer was seen to take money out of an account.
+    #[must_use]
+    pub fn is_withdrawing(&self, account: AccountId) -> bool {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).withdrawing.contains(&account)
+    }
+
+    /// The accounts that payers were seen to take money out of.
+    #[must_use]
+    pub fn withdrawing(&self) -> Vec<AccountId> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).withdrawing.iter().copied().collect()
     }
 
     /// The channels whose close is requested at the head, each with its view.

@@ -5,14 +5,20 @@ use super::{RedeemError, Redeemer, Skipped};
 use crate::clock;
 use crate::escrow::{EscrowError, Funds};
 use crate::payee::FundsSource;
+use alloy::eips::BlockNumberOrTag;
 use farthing_core::gas::{GasModel, Row};
 use farthing_core::ledger::ChannelBooks;
 use farthing_core::{AcceptedVoucher, AccountId, Amount, Channel, ChannelId};
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// After this many channels in a row without an answer it is the chain that is silent.
 const SILENT_MAX: usize = 3;
+
+/// How long a node may take to be heard.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many channels that are not in view are read at once.
 const READS_MAX: usize = 16;
@@ -27,11 +33,19 @@ pub struct Due {
     /// What it would pay if the money behind it were there.
     pub owed: Amount,
     pub(super) funds: Funds,
+    /// The payer was seen to take money out of the account.
+    pub(super) is_withdrawing: bool,
 }
 
 impl Due {
     pub(super) fn channel_id(&self) -> ChannelId {
         self.voucher.voucher().channel_id
+    }
+
+    /// Its payer is taking away what guarantees it, or what is to pay it.
+    pub(super) fn is_taken_away(&self) -> bool {
+        let is_leaving = self.funds.channel.close_at.is_some() && !self.funds.channel.reserved.is_zero();
+        is_leaving || self.is_withdrawing
     }
 
     /// The gas of its row.
@@ -151,13 +165,39 @@ impl Redeemer {
         age <= self.payee.options().stale_after_seconds
     }
 
+    /// The money behind a channel, by the views if a watcher keeps them current.
+    pub(super) async fn funds_behind(&self, id: ChannelId, channel: &Channel) -> Result<Funds, EscrowError> {
+        self.funds_in_view(id, channel, self.is_view_current()).await
+    }
+
     /// The money behind a channel as the watcher last saw it; what it does not watch is read, and watched from then on.
     async fn funds_in_view(&self, id: ChannelId, channel: &Channel, is_current: bool) -> Result<Funds, EscrowError> {
         let view = if is_current { self.payee.views().account_of(channel) } else { None };
-        if let Some((view, account)) = view.and_then(|account| Some((account.channel(id)?, account))) {
-            return Ok(Funds { channel: view.head, account_balance: account.balance });
+        let funds = match view.and_then(|account| Some((account.channel(id)?, account))) {
+            Some((view, account)) => Funds { channel: view.head, account_balance: account.balance },
+            None => self.read_funds(channel).await?,
+        };
+        if funds.channel.reserved.is_zero() && funds.account_balance.is_zero() {
+            return Ok(self.hopeful_funds(channel, funds).await);
         }
-        self.read_funds(channel).await
+        Ok(funds)
+    }
+
+    /// What the most hopeful of several nodes says. The safer answer keeps credit from being given on a lie; here a node
+    /// that hides money would keep it from being redeemed, and one that invents some is found out by the simulation.
+    async fn hopeful_funds(&self, channel: &Channel, safest: Funds) -> Funds {
+        if self.nodes.len() < 2 {
+            return safest;
+        }
+        let nodes = self.nodes.preferred();
+        let asked = nodes
+            .iter()
+            .map(|node| tokio::time::timeout(READ_WITHIN, node.funds_of(channel, BlockNumberOrTag::Latest)));
+        let answers = join_all(asked).await.into_iter().flatten().flatten();
+        answers.fold(safest, |best, funds| {
+            let all = |funds: &Funds| funds.channel.reserved.saturating_add(funds.account_balance);
+            if all(&funds) > all(&best) { funds } else { best }
+        })
     }
 
     /// Reads the money behind a channel, and shows the watcher.
@@ -196,6 +236,7 @@ impl Redeemer {
         // Redeemed at the head but not final yet: on its way, not to be sent twice.
         let owed = charge.cumulative_amount.saturating_sub(funds.channel.redeemed);
         let amount = owed.min(funds.channel.reserved.saturating_add(funds.account_balance));
-        Ok((!amount.is_zero()).then_some(Due { voucher, amount, owed, funds }))
+        let is_withdrawing = self.payee.views().is_withdrawing(channel.account().id());
+        Ok((!amount.is_zero()).then_some(Due { voucher, amount, owed, funds, is_withdrawing }))
     }
 }

@@ -162,8 +162,12 @@ impl Sending<'_> {
     /// place another one took costs nothing. Done anew when a reorg has made it another one.
     async fn note_relay_cost(&self, hash: B256, receipt: &TransactionReceipt) -> Result<(), RedeemError> {
         let Some(relayed) = self.redeemer.payee.store().relayed_in(hash).await? else { return Ok(()) };
-        let paid = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
-        let cost = if hash == receipt.transaction_hash { Amount::new(paid) } else { Amount::ZERO };
+        let cost = if hash == receipt.transaction_hash {
+            let gas = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
+            Amount::new(gas).saturating_add(self.escrow.chain().data_fee_paid(hash).await?)
+        } else {
+            Amount::ZERO
+        };
         self.write_relay_cost(relayed, cost).await
     }
 

@@ -10,8 +10,8 @@ use crate::payee::Payee;
 use crate::payee::StoreError;
 use crate::payee::store::{Entry, Lease, Outcome, Redemption, RedemptionState};
 use farthing_core::B256;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
@@ -35,11 +35,18 @@ pub(in crate::payee) struct Turns {
     local: Arc<Mutex<()>>,
     /// Counts the turns in which a node was of no use: the next begins with another.
     nodes_failed: AtomicUsize,
+    last: std::sync::Mutex<Option<Lease>>,
 }
 
 impl Turns {
     pub(super) fn new(lease: Duration) -> Self {
-        Self { holder: B256::from(rand::random::<[u8; 32]>()), lease, local: Arc::default(), nodes_failed: 0.into() }
+        Self {
+            holder: B256::from(rand::random::<[u8; 32]>()),
+            lease,
+            local: Arc::default(),
+            nodes_failed: 0.into(),
+            last: std::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn note_failed_node(&self) {
@@ -66,16 +73,35 @@ impl Turns {
         }
     }
 
+    /// Takes its turn unless another gateway has the lease; clones of this redeemer are waited for.
+    pub(super) async fn take(self: Arc<Self>, payee: Payee) -> Result<Option<Turn>, RedeemError> {
+        let local = Arc::clone(&self.local).lock_owned().await;
+        let asked = self.ask(&payee).await?;
+        Ok(asked.ok().map(|lease| self.begin(payee, lease, local)))
+    }
+
+    /// Who had the lease when it was asked for last, and whether that was this redeemer.
+    pub(super) fn last_lease(&self) -> Option<(Lease, bool)> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|lease| (lease, lease.holder == self.holder))
+    }
+
+    fn note_lease(&self, lease: Option<Lease>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+
     /// Asks for the lease or renews it: it is this redeemer's then, or another's.
     async fn ask(&self, payee: &Payee) -> Result<Result<Lease, Lease>, StoreError> {
         let at = clock::now();
         let until = at.plus_seconds(self.lease.as_secs().max(1));
-        match payee.writer().write(Entry::Lease { holder: self.holder, at, until }).await? {
-            Outcome::Leased(lease) => Ok(Ok(lease)),
-            Outcome::Held(lease) => Ok(Err(lease)),
+        let asked = match payee.writer().write(Entry::Lease { holder: self.holder, at, until }).await? {
+            Outcome::Leased(lease) => Ok(lease),
+            Outcome::Held(lease) => Err(lease),
             // A lease is answered with a lease.
-            _ => Err(StoreError::Closed),
-        }
+            _ => return Err(StoreError::Closed),
+        };
+        self.note_lease(asked.ok().or(asked.err()));
+        Ok(asked)
     }
 
     fn begin(self: Arc<Self>, payee: Payee, lease: Lease, local: OwnedMutexGuard<()>) -> Turn {
@@ -96,6 +122,7 @@ impl Turns {
     }
 
     async fn give_back(&self, payee: &Payee) {
+        self.note_lease(None);
         let at = clock::now();
         if let Err(error) = payee.writer().write(Entry::Lease { holder: self.holder, at, until: at }).await {
             let seconds = self.lease.as_secs();

@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 use farthing_core::batch::unpack_entries;
-use farthing_core::{Account, Channel, ChannelId, Deployment};
+use farthing_core::{Account, AccountId, Channel, ChannelId, Deployment};
 
 /// The most blocks that one `eth_getLogs` asks for.
 const RANGE_MAX: u64 = 1_000;
@@ -108,6 +108,21 @@ pub(super) fn named_ids(log: &Log) -> Vec<B256> {
         named.push(account.id().0);
     }
     named
+}
+
+/// The account that an event takes money out of without paying this payee or guaranteeing it anything: the payer withdrew
+/// it, or reserved it for somebody else.
+pub(super) fn taken_out_of(log: &Log, payee: Address, is_ours: impl Fn(ChannelId) -> bool) -> Option<AccountId> {
+    if let Ok(event) = abi::Reserved::decode_log(&log.inner) {
+        let account = Account { payer: event.payer, authorized_signer: event.authorizedSigner, token: event.token };
+        return (event.payee != payee).then(|| account.id());
+    }
+    if let Ok(event) = abi::ToppedUpFromAccount::decode_log(&log.inner) {
+        return (!is_ours(ChannelId(event.channelId))).then_some(AccountId(event.accountId));
+    }
+    let withdrawn = abi::Withdrawn::decode_log(&log.inner).map(|event| event.accountId);
+    let relayed = || abi::WithdrawnFor::decode_log(&log.inner).map(|event| event.accountId);
+    withdrawn.or_else(|_| relayed()).ok().map(AccountId)
 }
 
 /// The channels of a batch; none if its entries can't be read.

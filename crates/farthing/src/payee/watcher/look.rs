@@ -209,6 +209,7 @@ impl NodeWatch {
     async fn take_events(&mut self, sightings: &Sightings, events: &[Log], head: Block) -> Result<(), WatchError> {
         for event in events {
             sightings.alarm(event).await?;
+            sightings.note_withdrawing(event);
             let met = sightings.meet(event).await?;
             self.note_changed(met, head);
             let named = logs::named_ids(event);

@@ -150,6 +150,15 @@ impl Sightings {
         Ok(())
     }
 
+    /// Tells the redeemer of an account of ours that money is taken out of: the rest may go with the next transaction.
+    pub(super) fn note_withdrawing(&self, event: &Log) {
+        let is_ours = |channel_id: ChannelId| self.account_named(channel_id.0).is_some();
+        let account = logs::taken_out_of(event, self.payee.address(), is_ours);
+        if let Some(account) = account.filter(|account| self.account_named(account.0).is_some()) {
+            self.payee.views().note_withdrawing(account);
+        }
+    }
+
     /// Takes in what an event does to a channel that another gateway on the same ledger has sold to: that one may be gone.
     /// Returns the account, if it is one to read. Other payees' events cost no look at the ledger.
     pub(super) async fn meet(&self, event: &Log) -> Result<Accounts, WatchError> {
