@@ -6,6 +6,7 @@ use farthing::PrivateKeySigner;
 use farthing::core::{Address, Amount, B256, Channel, Timestamp};
 use farthing::payee::PayeeStore;
 use farthing::payee::store::{Entry, Outcome, Record, RecordKind, Redemption, RedemptionState, Relayed};
+use std::collections::BTreeSet;
 
 /// How many channels sell.
 const CHANNELS: u8 = 6;
@@ -72,11 +73,22 @@ const fn total(sale: u128) -> Amount {
     Amount::new((sale + 1) * PRICE)
 }
 
-fn transaction(number: usize, at: Timestamp) -> [Entry; 2] {
-    let hash = B256::with_last_byte(u8::try_from(number % 256).expect("a byte"));
-    let relayed = Relayed { request: hash, hash, at, cost: Amount::new(7) };
-    let redemption = Redemption {
-        hash,
+/// One is sent, and the one before it is final.
+fn transaction(number: usize, at: Timestamp) -> Vec<Entry> {
+    let sent = redemption(number, at);
+    let relayed = Relayed { request: sent.hash, hash: sent.hash, at, cost: Amount::new(7) };
+    let before = number.checked_sub(4).map(|number| redemption(number, at));
+    let settled = before.map(|before| {
+        let state = RedemptionState::Final { block: number as u64, gas_used: 100_000, gas_price: 7 };
+        Entry::Redemption { redemption: Redemption { state, ..before }, fence: None }
+    });
+    let sent = Entry::Redemption { redemption: sent, fence: None };
+    [Entry::Relayed(relayed), sent].into_iter().chain(settled).collect()
+}
+
+fn redemption(number: usize, at: Timestamp) -> Redemption {
+    Redemption {
+        hash: B256::with_last_byte(u8::try_from(number % 256).expect("a byte")),
         sender: Address::repeat_byte(2),
         nonce: number as u64,
         fees: farthing::chain::Fees { max_fee_per_gas: 4, max_priority_fee_per_gas: 5 },
@@ -84,8 +96,7 @@ fn transaction(number: usize, at: Timestamp) -> [Entry; 2] {
         closes: true,
         at,
         state: RedemptionState::Sent,
-    };
-    [Entry::Relayed(relayed), Entry::Redemption { redemption, fence: None }]
+    }
 }
 
 /// Whether a batch was taken as a whole: all of it as new, or, if it was sent before, all of it again.
@@ -112,7 +123,7 @@ pub fn taken(outcomes: &[Outcome], sent_before: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Everything that a store shows, in its own order.
+/// Everything that a store shows, in its own order. Panics unless what it finds to be unsettled is what it shows so.
 ///
 /// # Errors
 ///
@@ -124,6 +135,12 @@ pub async fn records(store: &dyn PayeeStore) -> Result<Vec<Record>, farthing::pa
         Ok(())
     };
     store.visit(&RecordKind::ALL, &mut visitor).await?;
+    let unsettled = all.iter().filter_map(|record| match record {
+        Record::Redemption { redemption } if redemption.state.is_unsettled() => Some(redemption.hash),
+        _ => None,
+    });
+    let found: BTreeSet<B256> = store.unsettled().await?.iter().map(|redemption| redemption.hash).collect();
+    assert_eq!(found, unsettled.collect(), "what is unsettled is not found");
     Ok(all)
 }
 

@@ -208,7 +208,7 @@ impl Heard {
 }
 
 /// How long is waited until enough was heard; a busy machine needs longer than another.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What came of a while of sending, and how often a sender stood still or was killed meanwhile.
 struct Run {

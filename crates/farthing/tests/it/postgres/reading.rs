@@ -1,12 +1,13 @@
-//! What the server reads to answer.
+//! What the server reads to answer, and what it waits for.
 
-use super::open;
+use super::{charged, is_new, open, open_within, purchase};
 use farthing::chain::Fees;
 use farthing::core::{Address, B256, Timestamp};
 use farthing::payee::PostgresStore;
-use farthing::payee::store::{PayeeStore, Record, Redemption, RedemptionState};
+use farthing::payee::store::{Entry, Outcome, PayeeStore, Record, Redemption, RedemptionState};
 use farthing_testkit::postgres::{PostgresServer, connect};
 use farthing_testkit::wait_until;
+use std::time::Duration;
 use tokio_postgres::Client;
 
 const SETTLED: u64 = 2_000;
@@ -46,6 +47,27 @@ async fn close(client: &Client, store: PostgresStore) {
         client.query_one(query, &[]).await.unwrap().get::<_, i64>(0) == 0
     })
     .await;
+}
+
+/// Whoever sends holds the lease's row for as long as a batch takes, and sales go on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_does_not_wait_for_the_lease() {
+    let server = PostgresServer::start();
+    server.create_database("ledger").await;
+    let url = server.url("ledger");
+    let client = connect(&format!("{url}?application_name=test")).await;
+    let store = open_within(&url, Duration::from_secs(2)).await.unwrap();
+    client.batch_execute("BEGIN; SELECT 1 FROM farthing_lease FOR UPDATE").await.unwrap();
+    for sale in 1..=20 {
+        assert!(is_new(&store.accept_batch(&[purchase(0, 0, sale * 10, 10)]).await.unwrap()[0]));
+    }
+    // The control: whoever asks for the lease waits, and with it whatever else is in its batch.
+    let at = Timestamp::from_unix_seconds(1);
+    let ask = Entry::Lease { holder: B256::repeat_byte(1), at, until: at.plus_seconds(1) };
+    store.accept_batch(&[purchase(0, 0, 210, 10), ask.clone()]).await.expect_err("somebody else has it");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(matches!(store.accept_batch(&[ask]).await.unwrap()[0], Outcome::Leased(_)));
+    assert_eq!(charged(&store).await, Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
