@@ -39,7 +39,7 @@ pub enum Fault {
     MadeUp(Lie),
     /// The right answer under another request's id.
     WrongId,
-    /// What the node answered to the request before this one, under this one's id.
+    /// The answer to another request, for the number of the newest block, under this one's id.
     OtherAnswer,
     /// The node gets the request twice, and its first answer counts.
     Twice,

@@ -5,6 +5,7 @@
 mod books;
 mod chain;
 mod embedded;
+mod faults;
 mod gasless;
 mod moving;
 mod payee;

@@ -152,8 +152,8 @@ async fn after_blocks_are_undone_a_payee_stands_where_one_does_that_never_saw_th
     assert!(played >= 69, "{played}");
 }
 
-/// Negative control: a node that stays with the blocks that were undone and tells what it told before. The payee believes
-/// it, and every step that never came back is found to be wrong.
+/// Negative control: a node that stays with the blocks that were undone and tells what it told before. The payee
+/// believes it, and every step that never came back is found to be wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_matrix_finds_a_payee_that_does_not_look_again() {
     let mut stage = Stage::build().await;
