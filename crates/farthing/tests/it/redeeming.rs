@@ -1,6 +1,7 @@
 //! Redemptions that don't go as planned: stuck, lost, sent twice, or with something damaged among them.
 
 mod running;
+mod turns;
 
 use crate::payee::{DIME, buy, shop};
 use alloy::primitives::{U256, hex};
