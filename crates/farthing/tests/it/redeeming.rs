@@ -1,5 +1,9 @@
 //! Redemptions that don't go as planned: stuck, lost, sent twice, or with something damaged among them.
 
+mod batches;
+pub(crate) mod data_fee;
+mod nodes;
+mod outbidding;
 mod running;
 mod turns;
 

@@ -1,6 +1,7 @@
 //! The relay against a real escrow: what it sends, what it refuses, and what that costs.
 
 use crate::payee::{DIME, buy, shop};
+use crate::redeeming::data_fee::{PER_BYTE, put_oracle};
 use crate::redeeming::{ask, automine};
 use farthing::PrivateKeySigner;
 use farthing::chain::{Chain, Place};
@@ -421,6 +422,19 @@ async fn a_redemption_that_waits_is_not_pushed_aside() {
     stage.settled().await;
     assert_eq!(stage.fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
     assert_eq!((stage.sent().await, stage.balance().await), (2, Amount::new(7 * DOLLAR - DIME)));
+}
+
+/// On a rollup the bytes of an order may cost more than its gas.
+#[tokio::test]
+async fn a_rollups_data_fee_counts_against_the_budget() {
+    let stage = Stage::new().await;
+    let relay = stage.relay(RelayLimits { gas_budget_per_day: Amount::new(10_u128.pow(15)), ..limits() }).await;
+    put_oracle(stage.chain(), 1_000 * PER_BYTE).await;
+    let refused = relay.relay(&stage.deposit(2, 1).await).await.unwrap_err();
+    let RelayError::BudgetSpent { cost, .. } = refused else { panic!("{refused}") };
+    assert!(cost > Amount::new(100 * 1_000 * PER_BYTE), "{cost}");
+    put_oracle(stage.chain(), 0).await;
+    relay.relay(&stage.deposit(2, 1).await).await.unwrap();
 }
 
 /// The dollars that most people hold sign with version 2, and tell nobody.

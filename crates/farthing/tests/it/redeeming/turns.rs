@@ -122,9 +122,10 @@ mod postgres {
         for salt in 0..3 {
             buy(&fixture, &payee, &fixture.channel(salt), "/song", DIME).await.unwrap();
         }
-        let both = tokio::join!(tokio::spawn(async move { one.redeem().await }), tokio::spawn(async move {
-            other.redeem().await
-        }));
+        let both = tokio::join!(
+            tokio::spawn(async move { one.redeem().await }),
+            tokio::spawn(async move { other.redeem().await })
+        );
         let sent = both.0.unwrap().unwrap().done.len() + both.1.unwrap().unwrap().done.len();
         assert_eq!((sent, records(&payee).await.len()), (1, 1));
         let payee_address = Fixture::payee().address();
@@ -205,11 +206,8 @@ mod postgres {
         assert!(records(&payee).await.iter().all(|record| record.nonce == 0), "the same place");
         let chain = fixture.connect(Fixture::payee()).await;
         let raw = late["params"].clone();
-        let heard = alloy::providers::Provider::raw_request::<_, Value>(
-            chain.provider(),
-            "eth_sendRawTransaction".into(),
-            raw,
-        );
+        let heard =
+            alloy::providers::Provider::raw_request::<_, Value>(chain.provider(), "eth_sendRawTransaction".into(), raw);
         assert!(heard.await.is_err(), "its place is taken");
         fixture.finalize().await;
         other.settle().await.unwrap();
