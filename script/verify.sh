@@ -103,13 +103,13 @@ crash() {
 postgres() {
   local log
   log=$(mktemp)
-  say "postgres: gateways on one ledger for ${1:-600} s, while gateways, server and connections fail at random"
+  say "postgres: gateways sell on one ledger, and send for it, for ${1:-600} s each, while things fail at random"
   if ! FARTHING_TEST_SECONDS=${1:-600} cargo test --package farthing --test it --features postgres --locked -- \
     --include-ignored --nocapture --test-threads=1 postgres:: >"$log" 2>&1; then
     cat "$log" >&2
     return 1
   fi
-  grep -oE '[0-9]+ s: [0-9]+ purchases.*|found out: .*|of [0-9]+ purchases .*|a batch is stored .*|^test result.*' "$log"
+  grep -oE '[0-9]+ s: ([0-9]+ purchases|the lease).*|found out: .*|of [0-9]+ purchases .*|a batch is stored .*|^test result.*' "$log"
   rm "$log"
 }
 

@@ -53,9 +53,9 @@ pub struct EmbeddedStore {
     database: Database,
     mark: Mark,
     path: String,
-    /// Not in the file. Whoever had the lease of an earlier opening wrote through that, which has ended: the file is one
-    /// process's at a time, and one store's in it. So its fence may come again and fences nobody, and the next process
-    /// need not wait until the lease of one that was killed runs out.
+    /// Not in the file. Whoever had the lease of an earlier opening wrote through that, which has ended: the file is
+    /// one process's at a time, and one store's in it. So its fence may come again and fences nobody, and the next
+    /// process need not wait until the lease of one that was killed runs out.
     lease: Mutex<Option<Lease>>,
 }
 

@@ -137,12 +137,12 @@ impl RedemptionState {
 
 /// Who may send for a ledger now. There is one a ledger.
 ///
-/// The time on it only spares replicas the work of preparing what another sends: clocks differ, and a process may stand
-/// still for any time between its look at the clock and what it does next. What keeps two from sending is the fence. It
-/// grows whenever the lease passes to another holder, and a [redemption with a fence](Entry::Redemption) is written only
-/// while that is still the lease's. Whoever is answered [`Outcome::Noted`] wrote before the lease passed on, so its
-/// successor finds the redemption among the [unsettled](PayeeStore::unsettled) and sends at the same nonce, where one at
-/// most is mined. Whoever is answered [`Outcome::Fenced`] has nothing on record, and must not broadcast.
+/// The time on it only spares replicas the work of preparing what another sends: clocks differ, and a process may
+/// stand still for any time between its look at the clock and what it does next. What keeps two from sending is the
+/// fence. It grows whenever the lease passes to another holder, and a [redemption with a fence](Entry::Redemption) is
+/// written only while that is still the lease's. Whoever is answered [`Outcome::Noted`] wrote before the lease passed
+/// on, so its successor finds the redemption among the [unsettled](PayeeStore::unsettled) and sends at the same nonce,
+/// where one at most is mined. Whoever is answered [`Outcome::Fenced`] has nothing on record, and must not broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Who has it: drawn at random by whoever asks, so that no two are the same.
@@ -242,8 +242,8 @@ pub enum Outcome {
     },
     /// The credit is not given, and nothing has changed.
     NotCredited(CreditRefusal),
-    /// Written down, or there was nothing to write: a redemption that is final stays so, and a lease that was given back is
-    /// free, whoever had it.
+    /// Written down, or there was nothing to write: a redemption that is final stays so, and whoever gives a lease back
+    /// does not have it.
     Noted,
     /// The lease is the asker's from now on, or still.
     Leased(Lease),

@@ -1,8 +1,8 @@
 //! A ledger as one file of JSON lines, to keep or to move to another store: a title, the records, and an end that
 //! counts and hashes them, so that a file that was cut or changed on its way is noticed before anything of it is taken.
 //!
-//! The challenge secret stays behind: whoever has the file can't issue challenges, and a moved ledger draws a new one. So
-//! does the lease: who may send is settled anew by those who use the ledger where it is now.
+//! The challenge secret stays behind: whoever has the file can't issue challenges, and a moved ledger draws a new one.
+//! So does the lease: who may send is settled anew by those who use the ledger where it is now.
 
 use super::audit::{Audit, Counts, audit};
 use super::store::{LedgerIdentity, PayeeStore, Record, RecordKind, RedemptionState, StoreError};

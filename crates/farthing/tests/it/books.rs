@@ -38,8 +38,8 @@ pub(crate) async fn records(store: &dyn PayeeStore) -> Vec<Record> {
     records
 }
 
-/// Makes sure that a ledger is the one that earlier versions have written to a file, to a database and as an export: each
-/// gets to the same, and what was mined is final in all of them.
+/// Makes sure that a ledger is the one that earlier versions have written to a file, to a database and as an export:
+/// each gets to the same, and what was mined is final in all of them.
 pub(crate) async fn is_that_of_the_earlier_versions(store: &dyn PayeeStore) {
     assert_eq!(audit(store, &identity()).await.unwrap().problems, []);
     let final_state = RedemptionState::Final { block: 9, gas_used: 100_000, gas_price: u128::from(u64::MAX) * 3 };

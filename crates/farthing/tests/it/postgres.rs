@@ -17,6 +17,9 @@ use farthing_testkit::histories::{charge, identity, signer, voucher};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How many seconds the long runs take.
+const SECONDS: &str = "FARTHING_TEST_SECONDS";
+
 async fn open(url: &str) -> PostgresStore {
     open_within(url, PostgresOptions::PATIENCE).await.unwrap()
 }

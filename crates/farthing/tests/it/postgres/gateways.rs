@@ -3,7 +3,7 @@
 
 use super::failing::SERVERS;
 use super::process::{Process, say, task};
-use super::{charged, is_new, open, purchase};
+use super::{SECONDS, charged, is_new, open, purchase};
 use farthing::core::{Amount, ChannelId, Timestamp};
 use farthing::payee::PostgresStore;
 use farthing::payee::store::{Entry, Outcome, PayeeStore};
@@ -18,9 +18,6 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::sleep;
-
-/// How many seconds the long run takes.
-const SECONDS: &str = "FARTHING_TEST_SECONDS";
 
 /// How many channels are sold on, by how many gateways, each to how many buyers.
 const PEOPLE: u8 = 4;

@@ -1,9 +1,9 @@
-//! Several gateways send for one ledger, in processes whose clocks differ and which stand still at any moment: under the
-//! lease's fence nothing is written behind the back of whoever has it.
+//! Several gateways send for one ledger, in processes whose clocks differ and which stand still at any moment: under
+//! the lease's fence nothing is written behind the back of whoever has it.
 
 use super::failing::SERVERS;
 use super::process::{Process, say, task};
-use super::{open, open_within};
+use super::{SECONDS, open, open_within};
 use farthing::chain::Fees;
 use farthing::core::{Address, B256, Timestamp};
 use farthing::payee::PostgresStore;
@@ -11,6 +11,7 @@ use farthing::payee::store::{Entry, Outcome, PayeeStore, Redemption, RedemptionS
 use farthing_testkit::postgres::{PostgresServer, connect};
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::sleep;
@@ -159,6 +160,13 @@ struct Heard {
     twice: Vec<u64>,
 }
 
+impl fmt::Display for Heard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (leased, noted, refused) = (self.leased.len(), self.noted.len(), self.refused.len());
+        write!(formatter, "the lease passed on {leased} times, {noted} were written, {refused} refused")
+    }
+}
+
 impl Heard {
     fn hear(&mut self, said: &str) {
         let mut words = said.split(' ');
@@ -166,11 +174,7 @@ impl Heard {
         // A sender may be killed in the middle of a line.
         let Some(number) = words.next().and_then(|word| word.parse().ok()) else { return };
         match (kind, words.next().and_then(|word| word.parse().ok())) {
-            ("leased", Some(seen)) => {
-                if self.leased.insert(number, seen).is_some() {
-                    self.twice.push(number);
-                }
-            }
+            ("leased", Some(seen)) => self.twice.extend(self.leased.insert(number, seen).map(|_| number)),
             ("noted", None) => drop(self.noted.insert(number)),
             ("refused", None) => drop(self.refused.insert(number)),
             _ => {}
@@ -213,11 +217,12 @@ struct Run {
     disturbed: usize,
 }
 
-/// Lets them send until enough was heard.
+/// Lets them send until enough was heard, for so long at most.
 async fn run(
     server: &PostgresServer,
     mode: &str,
     url_of: impl Fn(u64) -> String,
+    patience: Duration,
     is_enough: impl Fn(&Heard) -> bool,
 ) -> Run {
     let heard = Arc::new(Mutex::new(Heard::default()));
@@ -228,7 +233,7 @@ async fn run(
         Process::start("postgres::leasing::a_sender", &task, move |said| heard.lock().unwrap().hear(said))
     };
     let mut senders: Vec<Process> = (0..SENDERS).map(|sender| start(sender, 0)).collect();
-    let (mut disturbed, until) = (0, Instant::now() + PATIENCE);
+    let (mut disturbed, until) = (0, Instant::now() + patience);
     while !is_enough(&heard.lock().unwrap()) && Instant::now() < until {
         sleep(Duration::from_millis(rand::random_range(20..150))).await;
         let which = rand::random_range(0..senders.len());
@@ -265,11 +270,23 @@ async fn whoever_has_the_lease_has_seen_all_that_was_written_before_it() {
     let _turn = SERVERS.lock().await;
     let server = server().await;
     let is_enough = |heard: &Heard| heard.leased.len() > 12 && heard.noted.len() > 30 && heard.refused.len() > 5;
-    let Run { heard, verdict, disturbed } = run(&server, FENCED, |_| server.url("ledger"), is_enough).await;
-    let (leased, noted, refused) = (heard.leased.len(), heard.noted.len(), heard.refused.len());
-    println!("{leased} holders, {noted} written, {refused} refused; {disturbed} times one stood still or was killed");
+    let Run { heard, verdict, disturbed } = run(&server, FENCED, |_| server.url("ledger"), PATIENCE, is_enough).await;
+    println!("{heard}; {disturbed} times one stood still or was killed");
     assert_eq!(verdict, Ok(()));
     assert!(is_enough(&heard), "{heard:?}");
+}
+
+/// `FARTHING_TEST_SECONDS` says how long.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as it is told; script/verify.sh runs it"]
+async fn whoever_has_the_lease_for_long_has_seen_all_that_was_written_before_it() {
+    let _turn = SERVERS.lock().await;
+    let server = server().await;
+    let seconds = std::env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(120);
+    let patience = Duration::from_secs(seconds);
+    let Run { heard, verdict, disturbed } = run(&server, FENCED, |_| server.url("ledger"), patience, |_| false).await;
+    println!("{seconds} s: {heard}; {disturbed} times one stood still or was killed");
+    assert_eq!(verdict, Ok(()));
 }
 
 /// The control: whoever thinks that it has the lease writes.
@@ -277,8 +294,9 @@ async fn whoever_has_the_lease_has_seen_all_that_was_written_before_it() {
 async fn without_the_fence_something_is_written_behind_the_holders_back() {
     let _turn = SERVERS.lock().await;
     let server = server().await;
-    let run = run(&server, UNFENCED, |_| server.url("ledger"), Heard::is_overtaken).await;
+    let run = run(&server, UNFENCED, |_| server.url("ledger"), PATIENCE, Heard::is_overtaken).await;
     let found = run.verdict.expect_err("so the test above shows nothing");
+    println!("found out: {found}");
     assert!(found.contains("saw"), "{found}");
 }
 
@@ -297,7 +315,8 @@ async fn without_one_row_for_all_two_have_the_lease() {
         client.batch_execute(&own).await.unwrap();
     }
     let url = |sender: u64| format!("{}?options=-c%20search_path%3Down{sender},public", server.url("ledger"));
-    let run = run(&server, FENCED, url, |heard| !heard.twice.is_empty()).await;
+    let run = run(&server, FENCED, url, PATIENCE, |heard| !heard.twice.is_empty()).await;
     let found = run.verdict.expect_err("so the test above shows nothing");
+    println!("found out: {found}");
     assert!(found.contains("was given to two"), "{found}");
 }

@@ -111,8 +111,8 @@ async fn strangers_are_given_no_more_than_the_days_share_by_all_gateways_togethe
     assert_eq!(bought, 5 * GATEWAYS, "each for itself");
 }
 
-/// All gateways ask for the lease at once, again and again, each time when the last one has run out: to how many it was
-/// given each time, at most.
+/// All gateways ask for the lease at once, again and again, each time when the last one has run out: to how many it
+/// was given each time, at most.
 async fn race_for_the_lease(gateways: &[Arc<PostgresStore>]) -> usize {
     let mut most = 0;
     for round in 0..20_u64 {
