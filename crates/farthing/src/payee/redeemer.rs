@@ -181,11 +181,10 @@ impl Redeemer {
         self.nodes_to_send_by().swap_remove(0)
     }
 
-    /// Those that are healthy first; after a turn in which one was of no use, the next one before it.
+    /// Those with a key first, and of those the healthy ones that were not of no use lately.
     fn nodes_to_send_by(&self) -> Vec<Escrow> {
         let mut nodes = self.nodes.preferred();
-        let first = self.turns.failed_nodes() % nodes.len().max(1);
-        nodes.rotate_left(first);
+        nodes.sort_by_key(|escrow| (escrow.chain().sender().is_none(), self.turns.has_failed(escrow)));
         nodes
     }
 
@@ -289,7 +288,7 @@ impl Redeemer {
                 Err(error) if error.is_the_nodes() => self.note_failed(&way, &mut failed, error),
                 Err(error) if error.is_not_mined() => {
                     // It may be the node that keeps it from the others.
-                    self.turns.note_failed_node();
+                    self.turns.note_failed_node(&way.escrow);
                     return Err(error);
                 }
                 redeemed => return redeemed,
@@ -299,7 +298,7 @@ impl Redeemer {
     }
 
     fn note_failed(&self, way: &Sending<'_>, first: &mut Option<RedeemError>, error: RedeemError) {
-        self.turns.note_failed_node();
+        self.turns.note_failed_node(&way.escrow);
         tracing::warn!(node = way.escrow.chain().origin(), %error, "the node is of no use to send by; trying another");
         first.get_or_insert(error);
     }
@@ -333,7 +332,7 @@ impl Redeemer {
             match way.close(channel_id, channel).await {
                 Err(error) if error.is_the_nodes() => self.note_failed(&way, &mut failed, error),
                 Err(error) if error.is_not_mined() => {
-                    self.turns.note_failed_node();
+                    self.turns.note_failed_node(&way.escrow);
                     return Err(error);
                 }
                 closed => return closed,
@@ -410,7 +409,15 @@ impl Sending<'_> {
         let mut room = gas_room(block_gas_limit);
         while !queue.is_empty() {
             let batch = fill(&mut queue, room);
-            let rows = self.winnow(batch, &mut redemptions.skipped).await?;
+            let rows = match self.winnow(batch.clone(), &mut redemptions.skipped).await {
+                // More than the node simulates at once.
+                Err(error) if error.is_too_much_gas() && batch.len() > 1 => {
+                    room /= 2;
+                    batch.into_iter().rev().for_each(|due| queue.push_front(due));
+                    continue;
+                }
+                rows => rows?,
+            };
             if rows.is_empty() {
                 continue;
             }

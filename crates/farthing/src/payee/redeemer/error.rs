@@ -87,6 +87,11 @@ impl RedeemError {
         )
     }
 
+    /// Whether it says that a transaction is too large.
+    pub(super) const fn is_too_much_gas(&self) -> bool {
+        matches!(self, Self::Escrow(EscrowError::Chain(ChainError::TooMuchGas { .. })))
+    }
+
     /// Whether it says that nothing was mined for as long as was waited.
     pub(super) const fn is_not_mined(&self) -> bool {
         matches!(self, Self::Escrow(EscrowError::Chain(ChainError::NotMined { .. })))

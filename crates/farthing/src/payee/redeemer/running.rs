@@ -104,7 +104,7 @@ impl Runner {
         if let Err(error) = &looked
             && error.is_the_nodes()
         {
-            self.redeemer.turns.note_failed_node();
+            self.redeemer.turns.note_failed_node(&self.redeemer.escrow());
         }
         self.said.failure(looked.err());
     }

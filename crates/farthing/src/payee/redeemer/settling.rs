@@ -34,7 +34,7 @@ impl Sending<'_> {
         }
         // Before the receipts: what is not found after that, although its nonce is taken, is nowhere.
         let mined = chain.transactions_of(self.sender).await?;
-        let final_counts = final_counts(chain, places.keys().map(|(sender, _)| *sender).collect()).await;
+        let final_counts = self.final_counts(places.keys().map(|(sender, _)| *sender).collect()).await;
         let final_block = if places.is_empty() { 0 } else { self.final_block().await };
         let mut waiting = BTreeMap::new();
         let mut elsewhere = BTreeMap::new();
@@ -86,6 +86,18 @@ impl Sending<'_> {
             .map(|node| tokio::time::timeout(CONFIRM_WITHIN, node.chain().block(BlockNumberOrTag::Finalized)));
         let finals = join_all(finals).await.into_iter().flatten().flatten();
         finals.map(|block| block.map_or(0, |block| block.number)).min().unwrap_or_default()
+    }
+
+    /// How many transactions of each sender are final, as far as every node that answers says so.
+    async fn final_counts(&self, senders: BTreeSet<Address>) -> BTreeMap<Address, u64> {
+        let counts = senders.into_iter().map(|sender| async move {
+            let asked = self
+                .all_nodes()
+                .map(|node| tokio::time::timeout(CONFIRM_WITHIN, node.chain().final_transactions_of(sender)));
+            let counts = join_all(asked).await.into_iter().flatten().flatten();
+            counts.min().map(|count| (sender, count))
+        });
+        join_all(counts).await.into_iter().flatten().collect()
     }
 
     /// Writes down which of several attempts at one place was mined.
@@ -191,15 +203,6 @@ async fn denies(chain: &Chain, receipt: &TransactionReceipt) -> bool {
         Ok(Ok((head, None))) => receipt.block_number.is_some_and(|block| head >= block),
         _ => false,
     }
-}
-
-/// How many transactions of each sender are final. One that can't be asked for has none as far as is known.
-async fn final_counts(chain: &Chain, senders: BTreeSet<Address>) -> BTreeMap<Address, u64> {
-    let counts = senders.into_iter().map(|sender| async move {
-        let count = chain.final_transactions_of(sender).await;
-        count.ok().map(|count| (sender, count))
-    });
-    join_all(counts).await.into_iter().flatten().collect()
 }
 
 /// The channels that another key's attempts are about to redeem.

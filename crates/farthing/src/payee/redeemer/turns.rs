@@ -6,11 +6,12 @@
 
 use super::RedeemError;
 use crate::clock;
+use crate::escrow::Escrow;
 use crate::payee::Payee;
 use crate::payee::StoreError;
 use crate::payee::store::{Entry, Lease, Outcome, Redemption, RedemptionState};
 use farthing_core::B256;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -23,6 +24,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(60);
 /// How long is waited for another gateway's turn to end before the asker is told so: that gateway may have died.
 const HELD_WITHIN: Duration = Duration::from_secs(75);
 
+/// How long a node that was of no use is asked after the others.
+const NODE_REST: Duration = Duration::from_secs(300);
+
 /// How often the lease is asked for meanwhile.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -33,8 +37,8 @@ pub(in crate::payee) struct Turns {
     holder: B256,
     lease: Duration,
     local: Arc<Mutex<()>>,
-    /// Counts the turns in which a node was of no use: the next begins with another.
-    nodes_failed: AtomicUsize,
+    /// Nodes that were of no use in a turn, and when: the next turns begin with another.
+    failed_nodes: std::sync::Mutex<BTreeMap<String, Instant>>,
     last: std::sync::Mutex<Option<Lease>>,
 }
 
@@ -44,17 +48,20 @@ impl Turns {
             holder: B256::from(rand::random::<[u8; 32]>()),
             lease,
             local: Arc::default(),
-            nodes_failed: 0.into(),
+            failed_nodes: std::sync::Mutex::default(),
             last: std::sync::Mutex::default(),
         }
     }
 
-    pub(super) fn note_failed_node(&self) {
-        self.nodes_failed.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn note_failed_node(&self, escrow: &Escrow) {
+        let mut failed = self.failed_nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.insert(escrow.chain().origin().to_owned(), Instant::now());
     }
 
-    pub(super) fn failed_nodes(&self) -> usize {
-        self.nodes_failed.load(Ordering::Relaxed)
+    /// Whether a node was of no use lately.
+    pub(super) fn has_failed(&self, escrow: &Escrow) -> bool {
+        let failed = self.failed_nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(escrow.chain().origin()).is_some_and(|at| at.elapsed() < NODE_REST)
     }
 
     /// Waits for its turn. Whoever waits here waits in order; between gateways the first to ask again is next.
