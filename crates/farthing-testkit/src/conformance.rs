@@ -346,6 +346,18 @@ pub async fn whoever_lost_the_lease_writes_nothing_more(stage: &dyn StoreStage) 
     assert_eq!(written, [2, 4]);
 }
 
+/// A gateway whose clock is far ahead, and that dies, keeps nobody out; one whose clock is behind takes the lease too
+/// early, and the fence does the rest.
+pub async fn no_clock_keeps_others_from_the_lease(stage: &dyn StoreStage) {
+    let store = open(stage).await;
+    let ([first, second], year) = (HOLDERS, 365 * 86_400);
+    let answers = write(store.as_ref(), &[lease(first, year, 2 * year), lease(second, 100, 160), sent(1, 1)]).await;
+    let until = |until| Timestamp::from_unix_seconds(until);
+    let longest = Outcome::Leased(Lease { holder: first, fence: 1, until: until(year + Lease::LONGEST) });
+    let taken = Lease { holder: second, fence: 2, until: until(160) };
+    assert_eq!(answers, [longest, Outcome::Leased(taken), Outcome::Fenced(taken)]);
+}
+
 /// Of many that ask at once one gets the lease, and all others are told whose it is.
 pub async fn one_of_many_gets_the_lease(stage: &dyn StoreStage) {
     let store = open(stage).await;

@@ -92,6 +92,7 @@ pub struct History {
     drawn: Vec<(ChannelId, u128)>,
     /// The fences that were given out, as far as this was told.
     fences: Vec<u64>,
+    lease_clock: u64,
     now: u64,
     tight: bool,
 }
@@ -107,7 +108,16 @@ impl History {
         });
         let random = StdRng::seed_from_u64(seed);
         let (vouchers, drawn, fences) = (BTreeMap::new(), Vec::new(), vec![1]);
-        Self { random, people: people.collect(), vouchers, drawn, fences, now: BEGINNING, tight }
+        Self {
+            random,
+            people: people.collect(),
+            vouchers,
+            drawn,
+            fences,
+            lease_clock: BEGINNING,
+            now: BEGINNING,
+            tight,
+        }
     }
 
     /// Hears what was answered: later entries have the fences that were given out.
@@ -222,12 +232,14 @@ impl History {
         Entry::Credit { channel_id, cumulative_amount: Amount::new(cumulative), amount, at }
     }
 
-    /// One of three asks, renews or gives back. Their clocks differ by hours, and what they ask for lasts as long as
-    /// a few more of them take to ask.
+    /// One of three asks, renews or gives back, soon after the last one. Their clocks differ by a minute, and now and
+    /// then one is hours ahead.
     fn lease(&mut self) -> Entry {
         let holder = B256::repeat_byte(self.random.random_range(1..4));
-        let at = Timestamp::from_unix_seconds(self.now + self.random.random_range(0..9_000));
-        let lasts = if self.random.random_ratio(1, 3) { 0 } else { self.random.random_range(1..90_000) };
+        self.lease_clock += self.random.random_range(0..200);
+        let ahead = if self.random.random_ratio(1, 12) { 10_000 } else { self.random.random_range(0..60) };
+        let at = Timestamp::from_unix_seconds(self.lease_clock + ahead);
+        let lasts = if self.random.random_ratio(1, 3) { 0 } else { self.random.random_range(1..1_000) };
         Entry::Lease { holder, at, until: at.plus_seconds(lasts) }
     }
 

@@ -134,6 +134,8 @@ pub enum Mistake {
     RedeemedGoesDown,
     ALeaseIsTakenWhileItIsGood,
     ALeaseThatRanOutIsNeverTaken,
+    ALeaseIsAsLongAsItIsAskedFor,
+    AClockAheadKeepsOthersOut,
     ARenewalMovesTheFence,
     ANewHolderHasTheOldFence,
     AFenceComesAgain,
@@ -149,7 +151,7 @@ pub enum Mistake {
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::CopiesAreChargedAgain,
         Self::AnyVoucherRepeats,
         Self::PromisesAreSpentTwice,
@@ -165,6 +167,8 @@ impl Mistake {
         Self::RedeemedGoesDown,
         Self::ALeaseIsTakenWhileItIsGood,
         Self::ALeaseThatRanOutIsNeverTaken,
+        Self::ALeaseIsAsLongAsItIsAskedFor,
+        Self::AClockAheadKeepsOthersOut,
         Self::ARenewalMovesTheFence,
         Self::ANewHolderHasTheOldFence,
         Self::AFenceComesAgain,
@@ -262,7 +266,14 @@ impl LedgerModel {
             }
             return Expected::Noted;
         }
-        let is_good = last.is_some_and(|last| last.until > at || self.makes(Mistake::ALeaseThatRanOutIsNeverTaken));
+        let (longest, until) = if self.makes(Mistake::ALeaseIsAsLongAsItIsAskedFor) {
+            (u64::MAX, until)
+        } else {
+            (at + 600, until.min(at + 600))
+        };
+        let longest = if self.makes(Mistake::AClockAheadKeepsOthersOut) { u64::MAX } else { longest };
+        let is_old = |last: &ModelLease| last.until <= at && !self.makes(Mistake::ALeaseThatRanOutIsNeverTaken);
+        let is_good = last.is_some_and(|last| last.until <= longest && !is_old(&last));
         let held = last.filter(|_| is_good && !is_own && !self.makes(Mistake::ALeaseIsTakenWhileItIsGood));
         if let Some(ModelLease { fence, until, .. }) = held {
             return Expected::Held { fence, until };

@@ -252,9 +252,11 @@ impl Posting {
             }
             return Outcome::Noted;
         }
+        let longest = at.plus_seconds(Lease::LONGEST);
+        let until = until.min(longest);
         let next = match (own, lease) {
             (Some(own), _) => Lease { until, ..own },
-            (None, Some(other)) if other.until > at => return Outcome::Held(other),
+            (None, Some(other)) if at < other.until && other.until <= longest => return Outcome::Held(other),
             (None, other) => {
                 let last = other.unwrap_or(Lease::NOBODYS);
                 // Without a number that nobody has had the lease passes to nobody.

@@ -154,6 +154,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The longest that a lease is good, in seconds. Whoever sees more than that left of one goes by another clock than
+    /// its holder, and takes it: a gateway whose clock was a year ahead when it died would keep everybody out until
+    /// then. To take a lease too early costs work, and the fence sees to it that it costs nothing else.
+    pub const LONGEST: u64 = 600;
+
     /// The lease of a ledger that nobody has asked for yet. No fence is its fence.
     pub const NOBODYS: Self = Self { holder: B256::ZERO, fence: 0, until: Timestamp::from_unix_seconds(0) };
 }
@@ -212,7 +217,8 @@ pub enum Entry {
         holder: B256,
         /// Now.
         at: Timestamp,
-        /// Until when it is wanted. Not later than `at` gives it back, if the asker has it.
+        /// Until when it is wanted, at most [`Lease::LONGEST`] from now. Not later than `at` gives it back, if the
+        /// asker has it.
         until: Timestamp,
     },
 }

@@ -70,6 +70,7 @@ macro_rules! conforms {
                 histories_are_answered_like_the_models
                 transactions_are_on_record_until_settled
                 whoever_lost_the_lease_writes_nothing_more
+                no_clock_keeps_others_from_the_lease
                 one_of_many_gets_the_lease
                 a_visit_sees_whole_batches
                 a_ledger_is_opened_for_its_owner_only
