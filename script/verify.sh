@@ -4,7 +4,7 @@
 #   ./script/verify.sh [CHECK [options of that check]]
 #
 # CHECK: trees, bytecode, slither, coverage, proofs, controls, interleavings, durable, crash, postgres, reorgs,
-# faults, mutation, reproducible
+# faults, exodus, mutation, reproducible
 #
 # docs/verification.md says what each of them shows and what it printed last.
 set -euo pipefail
@@ -139,6 +139,19 @@ faults() {
   rm "$log"
 }
 
+exodus() {
+  local log
+  log=$(mktemp)
+  say "exodus: ${1:-1000} payers leave in one block while gas costs a hundred times as much"
+  if ! FARTHING_EXODUS=${1:-1000} cargo test --package farthing --test it --locked -- --nocapture --test-threads=1 \
+    exodus:: >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+  grep -oE 'exodus: .*|^test result.*' "$log"
+  rm "$log"
+}
+
 mutation() {
   say "mutation: every mistake of one token is noticed by a test"
   node script/mutate.mjs "$@"
@@ -149,7 +162,10 @@ reproducible() {
   ./script/reproducible.sh
 }
 
-checks=(trees bytecode slither coverage proofs controls interleavings durable crash postgres reorgs faults mutation reproducible)
+checks=(
+  trees bytecode slither coverage proofs controls interleavings durable crash postgres reorgs faults exodus mutation
+  reproducible
+)
 if [ $# -eq 0 ]; then
   ./script/tools.sh
   for check in "${checks[@]}"; do "$check"; done

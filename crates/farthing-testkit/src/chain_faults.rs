@@ -110,11 +110,13 @@ impl ChainFaults {
         self.ask("anvil_autoImpersonateAccount", json!([true])).await;
     }
 
-    /// Sends a call in somebody's name and returns its transaction's hash.
+    /// Sends a call in somebody's name, for any price of gas and without a tip, and returns its transaction's hash.
     pub async fn send_as(&self, from: Address, to: Address, input: &[u8], gas: u64) -> B256 {
         let input = format!("0x{}", input.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        let sent = json!([{ "from": from, "to": to, "data": input, "gas": format!("{gas:#x}") }]);
-        let hash = self.ask("eth_sendTransaction", sent).await;
+        let mut sent = json!({ "from": from, "to": to, "data": input, "gas": format!("{gas:#x}") });
+        sent["maxFeePerGas"] = json!("0xe8d4a51000");
+        sent["maxPriorityFeePerGas"] = json!("0x1");
+        let hash = self.ask("eth_sendTransaction", json!([sent])).await;
         serde_json::from_value(hash).expect("a transaction's hash")
     }
 

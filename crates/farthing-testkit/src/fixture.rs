@@ -125,17 +125,25 @@ impl Fixture {
 
     /// The same, over a ledger that others may use as well.
     pub async fn start_payee_over(&self, store: Arc<dyn PayeeStore>, source: Arc<dyn FundsSource>) -> Payee {
-        let secret = store.challenge_secret().await.expect("reads");
         let two_dollars = Amount::new(2_000_000);
+        let strangers_per_day = Amount::new(20_000_000);
+        let credit = CreditTerms { limit: two_dollars, first: Some(two_dollars), strangers_per_day };
+        self.start_payee_on_terms(store, source, credit).await
+    }
+
+    /// The same, with other terms for credit.
+    pub async fn start_payee_on_terms(
+        &self,
+        store: Arc<dyn PayeeStore>,
+        source: Arc<dyn FundsSource>,
+        credit: CreditTerms,
+    ) -> Payee {
+        let secret = store.challenge_secret().await.expect("reads");
         let options = PayeeOptions {
             identity: self.identity(),
             exit_delay: EXIT_DELAY_DEFAULT,
             token: self.token.clone(),
-            credit: CreditTerms {
-                limit: two_dollars,
-                first: Some(two_dollars),
-                strangers_per_day: Amount::new(20_000_000),
-            },
+            credit,
             challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
             stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
             delegation: None,

@@ -5,6 +5,7 @@
 mod books;
 mod chain;
 mod embedded;
+mod exodus;
 mod faults;
 mod gasless;
 mod moving;
