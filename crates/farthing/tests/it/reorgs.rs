@@ -6,10 +6,11 @@
 mod stage;
 
 use farthing::core::Amount;
+use farthing::payee::store::RedemptionState;
 use farthing_testkit::rpc_proxy::{Fault, Rule};
 use farthing_testkit::{Fixture, RpcProxy};
 use serde_json::Value;
-use stage::{Observer, Stage, Step};
+use stage::{Act, Observer, Stage, Step};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,9 +32,11 @@ enum Fate {
     Moved,
     /// It is gone when the payee looks, and mined after that.
     Back,
+    /// It is gone, and sent again by the payee; then that is undone as well, and the first one mined instead.
+    Swapped,
 }
 
-const FATES: [Fate; 3] = [Fate::Gone, Fate::Moved, Fate::Back];
+const FATES: [Fate; 4] = [Fate::Gone, Fate::Moved, Fate::Back, Fate::Swapped];
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
@@ -88,23 +91,38 @@ async fn play(stage: &Stage, cell: Cell, node: &Node) -> Result<(), String> {
         compare(stage, &observer, "after the transaction came back").await?;
     }
     // A redemption that was undone is sent again; one that is there is not.
-    let expected = if cell.fate == Fate::Gone { act.redeemed_again } else { 0 };
+    let expected = if matches!(cell.fate, Fate::Gone | Fate::Swapped) { act.redeemed_again } else { 0 };
     let sent = observer.redeem(stage, &act.channels).await?;
     holds(sent == expected, || format!("{sent} redemptions were sent instead of {expected}"))?;
+    if cell.fate == Fate::Swapped {
+        stage.swap_for(&act).await;
+        observer.look().await?;
+        compare(stage, &observer, "after the first one was mined instead").await?;
+        let sent = observer.redeem(stage, &act.channels).await?;
+        holds(sent == 0, || format!("{sent} redemptions were sent of what is paid"))?;
+    }
     stage.make_final().await;
     observer.look().await?;
     compare(stage, &observer, "when all is final").await?;
-    settled(stage, &observer).await
+    settled(stage, &observer, &act).await
 }
 
 /// At the end the books say what the chain has paid, and no base unit is lost; what is left of the credit can be spent
 /// and nothing more.
-async fn settled(stage: &Stage, observer: &Observer) -> Result<(), String> {
+async fn settled(stage: &Stage, observer: &Observer, act: &Act) -> Result<(), String> {
     let books = observer.payee.store().all_books().await.map_err(|error| error.to_string())?;
     let redeemed = Amount::saturating_sum(books.iter().map(|(_, books)| books.redeemed));
     let paid = stage.fixture.dollars_of(Fixture::payee().address()).await;
     holds(redeemed == paid, || format!("the books say that {redeemed} was paid, and {paid} was"))?;
     holds(stage.is_conserved().await, || "money was lost or made".to_owned())?;
+    if act.redeemed_again > 0 {
+        let states = observer.settled_redemptions(stage).await?;
+        let is_one_final = |state: &&RedemptionState| matches!(state, RedemptionState::Final { .. });
+        let count = states.iter().filter(is_one_final).count();
+        let is_rest_failed =
+            states.iter().filter(|state| **state == RedemptionState::Failed).count() + 1 == states.len();
+        holds(count == 1 && is_rest_failed, || format!("of the attempts one must be final: {states:?}"))?;
+    }
     observer.spends_its_credit_and_no_more(stage).await
 }
 
@@ -114,7 +132,7 @@ async fn play_all(stage: &mut Stage, steps: &[Step], depths: &[u64], node: &Node
     for step in steps {
         stage.prepare(*step).await;
         for (depth, fate) in depths.iter().flat_map(|depth| FATES.map(|fate| (*depth, fate))) {
-            if depth < step.blocks() {
+            if depth < step.blocks() || (fate == Fate::Swapped && !step.is_redemption()) {
                 continue;
             }
             let cell = Cell { step: *step, depth, fate };
@@ -149,7 +167,7 @@ async fn after_blocks_are_undone_a_payee_stands_where_one_does_that_never_saw_th
         println!("{cell}: {reason}");
     }
     assert!(failed.is_empty(), "{}", failed.len());
-    assert!(played >= 69, "{played}");
+    assert!(played >= 73, "{played}");
 }
 
 /// Negative control: a node that stays with the blocks that were undone and tells what it told before. The payee

@@ -7,7 +7,7 @@ use farthing::core::ledger::{ChannelBooks, ChargeRequest, RequestId, accept};
 use farthing::core::{AccountId, Amount, B256, Channel, ChannelId};
 use farthing::escrow::{EXIT_DELAY_DEFAULT, Escrow};
 use farthing::local_chain::{LocalChain, LocalChainOptions, mint_demo_dollars};
-use farthing::payee::store::{Record, RecordKind, Redemption};
+use farthing::payee::store::{Record, RecordKind, Redemption, RedemptionState};
 use farthing::payee::views::FundsSource;
 use farthing::payee::{Payee, Redeemer, Watcher};
 use farthing_testkit::chain_faults::Snapshot;
@@ -83,6 +83,11 @@ impl Step {
             Self::Withdraw => "withdraw",
             Self::WholeLife => "whole life",
         }
+    }
+
+    /// Whether it is the payee's, to be taken again if it is undone.
+    pub(super) const fn is_redemption(self) -> bool {
+        matches!(self, Self::Redeem | Self::RedeemBatch)
     }
 
     /// In how many blocks its transactions are.
@@ -298,7 +303,7 @@ impl Stage {
     }
 
     /// Whether a redemption was not on record before the step.
-    pub(super) fn is_new(&self, redemption: &Redemption) -> bool {
+    fn is_new(&self, redemption: &Redemption) -> bool {
         let before = |record: &Record| match record {
             Record::Redemption { redemption: known } => known.hash == redemption.hash,
             _ => false,
@@ -317,7 +322,7 @@ impl Stage {
         };
         let mut act = Act {
             channels: salts.iter().map(|salt| self.fixture.channel(*salt).id(&self.fixture.deployment)).collect(),
-            redeemed_again: usize::from(!salts.is_empty()),
+            redeemed_again: usize::from(step.is_redemption()),
             ..Act::default()
         };
         let hashes = match step {
@@ -386,6 +391,12 @@ impl Stage {
         }
     }
 
+    /// Undoes the newest block, and has the step's transactions in its place.
+    pub(super) async fn swap_for(&self, act: &Act) {
+        let transactions: Vec<(String, u64)> = act.transactions.iter().map(|signed| (signed.clone(), 0)).collect();
+        self.faults.reorganize(1, &transactions).await;
+    }
+
     /// Whether everybody and the escrow have together what was minted.
     pub(super) async fn is_conserved(&self) -> bool {
         let mut held = self.fixture.dollars_of(self.fixture.deployment.escrow).await;
@@ -424,6 +435,14 @@ impl Observer {
         let escrow = stage.fixture.escrow(Fixture::payee()).await;
         let redeemed = Redeemer::new(self.payee.clone(), escrow).redeem_channels(channels).await;
         redeemed.map(|redeemed| redeemed.done.len()).map_err(|error| error.to_string())
+    }
+
+    /// What became of the redemptions since the step, once the redeemer has found out.
+    pub(super) async fn settled_redemptions(&self, stage: &Stage) -> Result<Vec<RedemptionState>, String> {
+        let escrow = stage.fixture.escrow(Fixture::payee()).await;
+        Redeemer::new(self.payee.clone(), escrow).settle().await.map_err(|error| error.to_string())?;
+        let records = self.payee.store().redemptions().await.map_err(|error| error.to_string())?;
+        Ok(records.into_iter().filter(|record| stage.is_new(record)).map(|record| record.state).collect())
     }
 
     async fn last_redemption(&self, stage: &Stage) -> B256 {
