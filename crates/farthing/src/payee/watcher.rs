@@ -66,6 +66,14 @@ impl Watcher {
         self
     }
 
+    /// Reads all accounts anew this often, whatever the nodes say has changed; else 24 times in an exit delay. A node may
+    /// leave events out of its answers, and nothing else would tell.
+    #[must_use]
+    pub const fn with_all_read_every(mut self, every: Duration) -> Self {
+        self.sightings.all_read_every = every;
+        self
+    }
+
     /// Looks at the chain through every node until the future is dropped: at each new head that a node announces, and
     /// every `interval`. A failed look is tried again, and holds up no other node.
     pub async fn run(mut self, interval: Duration) {

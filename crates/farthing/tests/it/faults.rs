@@ -172,3 +172,14 @@ async fn with_a_second_node_service_goes_on_through_every_fault() {
     println!("faults: one of two nodes: {played} cells, {} otherwise than written", wrong.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What a lone node leaves out of its events is in nobody's view until all accounts are read anew, which is often enough
+/// for every exit delay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_leaves_out_is_found_when_everything_is_read_anew() {
+    let mut market = Market::open().await;
+    let left_out = market.suffer(Some("eth_getLogs"), lie("eth_getLogs"), 1).await.0;
+    market.reads_all = true;
+    let found = market.suffer(Some("eth_getLogs"), lie("eth_getLogs"), 1).await.0;
+    assert_eq!((left_out, found), ('b', '.'));
+}

@@ -14,11 +14,15 @@ use farthing_core::{AccountId, Channel};
 use futures_util::future::select_all;
 use futures_util::{StreamExt, stream};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// A gap of more blocks than this is not replayed: reading every account anew is cheaper.
 const CATCH_UP_MAX: u64 = 50_000;
+
+/// How often within an exit delay all accounts are read anew, whatever a node says has changed: a close request that it
+/// has left out of its events must be found while there is time.
+pub(super) const ALL_READ_TIMES: u64 = 24;
 
 /// How many channels a node is asked about at once.
 const READS_AT_ONCE: usize = 32;
@@ -46,6 +50,8 @@ pub(super) struct NodeWatch {
     unsettled: HashMap<AccountId, u64>,
     /// Accounts to be read before this node's look is complete.
     unread: Accounts,
+    /// When all of them were to be read last.
+    all_read_at: Option<Instant>,
     range: logs::LogRange,
 }
 
@@ -58,6 +64,7 @@ impl NodeWatch {
             confirmed: None,
             unsettled: HashMap::new(),
             unread: Accounts::new(),
+            all_read_at: None,
             range: logs::LogRange::default(),
         }
     }
@@ -125,6 +132,7 @@ impl NodeWatch {
         let fresh = sightings.take_fresh(self.index);
         self.note_changed(fresh, head);
         let is_undone = self.follow(sightings, head).await?;
+        self.read_all_in_time(sightings, head);
         if is_undone || self.confirmed != confirmed {
             self.unread.extend(self.unsettled.keys());
         }
@@ -147,7 +155,7 @@ impl NodeWatch {
     /// Goes through the events up to the head. Returns whether blocks that this had seen are undone.
     async fn follow(&mut self, sightings: &Sightings, head: Block) -> Result<bool, WatchError> {
         let Some(last) = self.last else {
-            self.note_changed(sightings.known_accounts(), head);
+            // All accounts are read in the first look.
             self.last = Some(head);
             return Ok(false);
         };
@@ -164,6 +172,14 @@ impl NodeWatch {
         }
         self.last = Some(head);
         Ok(!is_continued)
+    }
+
+    fn read_all_in_time(&mut self, sightings: &Sightings, head: Block) {
+        if self.all_read_at.is_some_and(|at| at.elapsed() < sightings.all_read_every) {
+            return;
+        }
+        self.all_read_at = Some(Instant::now());
+        self.note_changed(sightings.known_accounts(), head);
     }
 
     /// Whether the block seen last is still part of the chain.

@@ -1,6 +1,7 @@
 //! What the nodes have shown, each for itself, and what of that the payee goes by.
 
 use super::agreement::Agreement;
+use super::look::ALL_READ_TIMES;
 use super::{Accounts, WatchError, logs};
 use crate::chain::Block;
 use crate::clock;
@@ -23,6 +24,8 @@ pub(super) struct Sightings {
     pub(super) payee: Payee,
     pub(super) nodes: Nodes,
     pub(super) head_age_max: Option<Duration>,
+    /// How often all accounts are read anew.
+    pub(super) all_read_every: Duration,
     /// Whether what the ledger knows has been taken in. Held while it is.
     knows_ledger: tokio::sync::Mutex<bool>,
     seen: Mutex<Seen>,
@@ -76,7 +79,8 @@ impl Sightings {
             talked_about: HashSet::new(),
         };
         let knows_ledger = tokio::sync::Mutex::new(false);
-        Self { payee, nodes, head_age_max: None, knows_ledger, seen: Mutex::new(seen) }
+        let all_read_every = Duration::from_secs(payee.options().exit_delay / ALL_READ_TIMES);
+        Self { payee, nodes, head_age_max: None, all_read_every, knows_ledger, seen: Mutex::new(seen) }
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -91,6 +91,8 @@ pub(super) struct Market {
     proxy: RpcProxy,
     records: Vec<Record>,
     scene: Option<Snapshot>,
+    /// Whether the payee reads everything anew at every look.
+    pub(super) reads_all: bool,
 }
 
 /// A payee that is at work.
@@ -136,7 +138,7 @@ impl Market {
             let fifty = Amount::new(50 * DOLLAR);
             mint_demo_dollars(&chain, fixture.token.address, key.address(), fifty).await.unwrap();
         }
-        let mut market = Self { fixture, faults, proxy, records: Vec::new(), scene: None };
+        let mut market = Self { fixture, faults, proxy, records: Vec::new(), scene: None, reads_all: false };
         for key in [runaway(), regular()] {
             let escrow = market.fixture.escrow(key.clone()).await;
             escrow.deposit(&market.channel(&key).account(), Amount::new(5 * DOLLAR)).await.unwrap();
@@ -199,6 +201,9 @@ impl Market {
         store.restore(&self.records).await.unwrap();
         let payee = self.fixture.start_payee_over(store, Arc::new(nodes.clone())).await;
         let mut watcher = Watcher::new(payee.clone(), nodes.clone());
+        if self.reads_all {
+            watcher = watcher.with_all_read_every(Duration::ZERO);
+        }
         // What is wrong shows later.
         let _ = watcher.step().await;
         let redeemer = Redeemer::new(payee.clone(), nodes.clone()).with_patience(PATIENCE);
