@@ -27,7 +27,7 @@ use super::store::Redemption;
 use crate::chain::ChainError;
 use crate::escrow::Escrow;
 use alloy::eips::BlockNumberOrTag;
-use batches::{fill, gas_limit, gas_room, vouchers};
+use batches::{fill, gas_limit, gas_room, is_too_little_gas, vouchers};
 use farthing_core::redemption::RedemptionTerms;
 use farthing_core::{Amount, B256, Channel, ChannelId, Token};
 use paid::moved_in;
@@ -436,6 +436,11 @@ impl Sending<'_> {
                 Ok(signed) => signed,
                 Err(error) => return Err(error.into()),
             };
+            if is_too_little_gas(signed.gas_limit(), &rows) {
+                let (gas, vouchers) = (signed.gas_limit(), rows.len());
+                let answer = format!("{gas} gas do not redeem {vouchers} vouchers");
+                return Err(crate::escrow::EscrowError::Answer(answer).into());
+            }
             let purpose = Purpose { vouchers: &vouchers, closes: false };
             let Some(mined) = self.send(signed, &purpose, next.rivals, deadline).await? else { return Ok(true) };
             if mined.record.is_relayed() {

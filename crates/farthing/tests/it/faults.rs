@@ -42,7 +42,7 @@ const ONE_OF_TWO: [(&str, &str); 13] = [
     ("eth_call", "tttt.tttttttt.t."),
     ("eth_getTransactionCount", "................"),
     ("eth_getTransactionReceipt", "................"),
-    ("eth_estimateGas", "............r..."),
+    ("eth_estimateGas", "................"),
     ("eth_feeHistory", "................"),
     ("eth_sendRawTransaction", "................"),
     ("eth_getBalance", "................"),
@@ -110,7 +110,7 @@ fn lie(method: &str) -> Fault {
             receipt
         }),
         "eth_getTransactionByHash" => Fault::lie(|_, _| Value::Null),
-        // Too little: what is sent with it reverts, and costs its gas.
+        // Too little: what would be sent with it would revert, and cost its gas.
         "eth_estimateGas" => Fault::lie(|_, _| json!("0x7530")),
         "eth_feeHistory" => Fault::lie(|_, mut history| {
             if let Some(fees) = history["baseFeePerGas"].as_array_mut() {

@@ -34,6 +34,13 @@ pub(super) fn gas_room(block_gas_limit: u64) -> u64 {
     gas_limit(block_gas_limit) / 5 * 4
 }
 
+/// Whether a transaction may not even use three quarters of what its rows are thought to: the node has estimated wrongly,
+/// and it would revert at the owner's cost.
+pub(super) fn is_too_little_gas(gas_limit: u64, rows: &[Due]) -> bool {
+    let gas = rows.iter().fold(GasModel::TRANSACTION, |gas, due| gas.saturating_add(due.gas()));
+    gas_limit < gas / 4 * 3
+}
+
 /// Takes as many from the front as there is gas for, one at least.
 pub(super) fn fill(queue: &mut VecDeque<Due>, room: u64) -> Vec<Due> {
     let mut gas = GasModel::TRANSACTION;
