@@ -164,6 +164,11 @@ async fn above_the_owners_price_of_gas_only_what_is_taken_away_is_redeemed() {
     stage.watcher.step().await.unwrap();
     runner.step().await;
     assert_eq!((stage.sent().await, stage.paid().await), (1, DIME));
+    buy(&stage.fixture, &stage.payee, &leaving, "/next", 2 * DIME).await.unwrap();
+    stage.watcher.step().await.unwrap();
+    let by_hand = stage.redeemer.clone().with_terms(&options).redeem().await.unwrap();
+    assert_eq!((by_hand.done[0].vouchers, by_hand.done[0].paid), (1, Amount::new(DIME)), "also when told to");
+    assert_eq!(by_hand.skipped[0].channel_id, staying.id(&stage.fixture.deployment));
 }
 
 /// A payer that leaves gets its reservation back without waiting, once what it owed is finally paid.
@@ -246,6 +251,8 @@ async fn what_a_reorg_undoes_is_redeemed_again() {
     let depth = stage.head().await - before;
     ask(&stage.chain, "anvil_rollback", json!([depth])).await;
     assert_eq!((stage.sent().await, stage.paid().await), (0, 0));
+    stage.redeemer.settle().await.unwrap();
+    assert_eq!(stage.payee.store().redemptions().await.unwrap()[0].state, RedemptionState::Sent);
     automine(&stage.chain, true).await;
     stage.watcher.step().await.unwrap();
     let redeemed = stage.redeemer.redeem().await.unwrap().done;
