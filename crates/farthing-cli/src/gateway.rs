@@ -3,9 +3,9 @@
 use crate::failure::{Code, Failure};
 use crate::ledger::{DataFolder, LedgerRecord};
 use farthing::core::{Address, Amount, ChannelId, Token};
-use farthing::payee::PayeeStore;
 use farthing::payee::earnings::{EarningsBy, Grouping, Period, earnings, earnings_by};
 use farthing::payee::redeemer::{Redeemed, Skipped};
+use farthing::payee::{PayeeStore, RedemptionOptions};
 use farthing_gateway::admin::{self, AdminError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ pub(crate) enum AdminRequest {
         period: Period,
     },
     Redeem,
+    Plan {
+        options: RedemptionOptions,
+    },
     Close {
         channel_id: ChannelId,
     },

@@ -31,6 +31,18 @@ impl Percentage {
         Self(percent.saturating_mul(Self::MILLIONTHS))
     }
 
+    /// That many millionths.
+    #[must_use]
+    pub const fn from_millionths(millionths: u32) -> Self {
+        Self(millionths)
+    }
+
+    /// How many millionths it is.
+    #[must_use]
+    pub const fn millionths(self) -> u32 {
+        self.0
+    }
+
     /// This share of an amount, rounded down.
     #[must_use]
     pub fn of(self, amount: Amount) -> Amount {

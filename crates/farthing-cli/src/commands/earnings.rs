@@ -1,26 +1,31 @@
 //! `farthing earnings`: the ledger added up.
 
 use crate::context::Context;
+use crate::explain;
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminRequest, EarningsReport, earnings_report};
-use crate::ledger::LedgerPlace;
+use crate::ledger::{DataFolder, LedgerPlace};
+use crate::planning::{PlanReport, plan_in};
 use crate::sheet::Column::{Counts, Money, Words};
 use crate::sheet::{Cell, Sheet};
+use crate::terms::TermsToTry;
 use clap::{Args, ValueEnum};
 use farthing::core::Timestamp;
 use farthing::payee::earnings::{
     ChannelEarnings, ChargeEarnings, DayEarnings, Earnings, EarningsBy, Grouping, ItemEarnings, PayerEarnings, Period,
 };
+use serde::Serialize;
 
 /// Show what was sold, what it came to and what is still to be redeemed
 ///
-/// Asks the gateway if one runs on the ledger, else reads the ledger; the chain is not asked. Redeemed is what the
+/// Asks the gateway if one runs on the ledger, else reads the ledger; the chain is asked for --explain only. Redeemed is what the
 /// chain has finally paid, so a redemption of a moment ago is not in it yet; credited is what was given back with
 /// farthing refund. Outstanding is always as of now.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   farthing earnings nocturne-records
+  farthing earnings nocturne-records --explain
   farthing earnings nocturne-records --by day --since 2026-11-01 --until 2026-11-30
   farthing earnings nocturne-records --by charge --csv > sales.csv
   farthing earnings --data /var/lib/farthing --json")]
@@ -43,6 +48,21 @@ pub(crate) struct Earned {
     /// Write comma-separated values, amounts in units and in base units
     #[arg(long, requires = "by")]
     csv: bool,
+
+    /// Say as well when what is outstanding is redeemed, what that costs now, and what it waits for; asks the chain
+    #[arg(long, conflicts_with_all = ["by", "csv"])]
+    explain: bool,
+}
+
+/// The earnings, and what becomes of what is outstanding.
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    earnings: &'a EarningsReport,
+    /// The plan, if one could be made.
+    redemption: Option<&'a PlanReport>,
+    /// Why none could be made.
+    problem: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,6 +114,9 @@ pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failu
     let unexpected = |error: serde_json::Error| Failure::new(Code::Unexpected, error);
     if by.is_none() {
         let shown: Earnings = serde_json::from_value(report.earnings.clone()).map_err(unexpected)?;
+        if command.explain {
+            return explained(context, &data, &shown, &report).await;
+        }
         return context.output.result(&report, || text(&shown, &report));
     }
     let shown = sheet(&serde_json::from_value(report.earnings.clone()).map_err(unexpected)?);
@@ -103,6 +126,25 @@ pub(super) async fn run(context: &Context, command: &Earned) -> Result<(), Failu
     }
     context.output.result(&report, || {
         if shown.is_empty() { "nothing was sold then".to_owned() } else { shown.text(&report.token) }
+    })
+}
+
+/// What was earned does not depend on a chain that answers, so it is shown in any case.
+async fn explained(
+    context: &Context,
+    data: &DataFolder,
+    shown: &Earnings,
+    report: &EarningsReport,
+) -> Result<(), Failure> {
+    let plan = plan_in(context, data, &TermsToTry::default()).await;
+    let problem = plan.as_ref().err().map(|failure| failure.message.clone());
+    let explained = Explained { earnings: report, redemption: plan.as_ref().ok(), problem: problem.as_deref() };
+    context.output.result(&explained, || {
+        let plan = match &plan {
+            Ok(plan) => explain::text(plan),
+            Err(failure) => explain::wrapped(&format!("no plan can be made: {}", failure.message), ""),
+        };
+        format!("{}\n{plan}", text(shown, report))
     })
 }
 

@@ -1,10 +1,13 @@
 //! `farthing redeem`: turn vouchers into money.
 
 use crate::context::Context;
+use crate::explain;
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminRequest, RedeemReport, redeem_report};
 use crate::ledger::LedgerPlace;
+use crate::planning::plan_in;
 use crate::progress::waiting;
+use crate::terms::TermsToTry;
 use clap::Args;
 use farthing::core::{Amount, B256};
 use farthing::payee::redeemer::Redemptions;
@@ -13,15 +16,26 @@ use serde_json::Value;
 
 /// Redeem the last voucher of every channel, all in one transaction
 ///
-/// A running gateway does it with its own wallet; else the ledger is opened here. Nothing due is no failure.
+/// A running gateway does it with its own wallet; else the ledger is opened here. Nothing due is no failure. Everything
+/// is redeemed, whatever gas costs: --dry-run says what that is, and what the gateway would do by itself by the terms
+/// of its catalog.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   farthing redeem nocturne-records
+  farthing redeem nocturne-records --dry-run
+  farthing redeem nocturne-records --dry-run --gas-share 0.5% --coin-price 3000
   farthing redeem --data /var/lib/farthing --json")]
 pub(crate) struct Redeem {
     #[command(flatten)]
     place: LedgerPlace,
+
+    /// Say what the gateway would redeem by itself now, why, what waits and for what; send nothing
+    #[arg(long, group = "trying")]
+    dry_run: bool,
+
+    #[command(flatten)]
+    terms: TermsToTry,
 }
 
 #[derive(Serialize)]
@@ -56,6 +70,10 @@ impl Shown {
 
 pub(super) async fn run(context: &Context, command: &Redeem) -> Result<(), Failure> {
     let data = command.place.data()?;
+    if command.dry_run {
+        let report = plan_in(context, &data, &command.terms).await?;
+        return context.output.result(&report, || explain::text(&report));
+    }
     let waiting = waiting("waiting for the redemption to be mined");
     let report: RedeemReport = match data.ask(&AdminRequest::Redeem).await? {
         Some(report) => report,

@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod deployment;
 mod durable;
+mod explaining;
 mod gasless;
 mod help;
 mod money;

@@ -6,6 +6,7 @@ use super::super::store::{export_to, verify_report};
 use crate::failure::{Code, Failure};
 use crate::gateway::{AdminAnswer, AdminRequest, earnings_report, redeem_report};
 use crate::ledger::LedgerRecord;
+use crate::planning::plan_of_gateway;
 use farthing::payee::redeemer::Redemptions;
 use farthing::payee::{Payee, Redeemer};
 use farthing_gateway::admin::AdminHandler;
@@ -48,6 +49,13 @@ impl Admin {
             AdminRequest::Redeem => {
                 let Redemptions { done, skipped } = self.redeemer.redeem().await?;
                 to_json(&redeem_report(token, &done, &skipped)?)
+            }
+            AdminRequest::Plan { options } => {
+                let (store, record, redeemer) =
+                    (Arc::clone(self.payee.store()), self.record.clone(), self.redeemer.clone());
+                let seen_at = self.payee.views().seen_at();
+                let plan = async move { plan_of_gateway(&record, &redeemer, store.as_ref(), seen_at, options).await };
+                to_json(&beside(plan).await?)
             }
             AdminRequest::Close { channel_id } => {
                 let closed = self.redeemer.close(channel_id).await?;
