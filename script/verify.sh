@@ -131,7 +131,7 @@ faults() {
   log=$(mktemp)
   say "faults: every method that a payee asks a node for, and everything that can happen to it"
   if ! FARTHING_FAULTS=all cargo test --package farthing --test it --locked -- --nocapture --test-threads=1 \
-    faults::each_ faults::with_ >"$log" 2>&1; then
+    faults::each_ faults::with_ faults::what_a_node >"$log" 2>&1; then
     cat "$log" >&2
     return 1
   fi

@@ -199,7 +199,9 @@ impl Report {
         let gas: u64 = self.transactions.iter().map(|record| gas_of(record).0).sum();
         let wei: u128 = self.transactions.iter().map(|record| u128::from(gas_of(record).0) * gas_of(record).1).sum();
         let (paid, cost) = (self.paid(), token.format(value_of(Amount::new(wei))));
-        println!("exodus: {} transactions, {gas} gas, {cost} of {}", self.transactions.len(), token.format(paid));
+        let closes = self.transactions.iter().filter(|record| record.closes).count();
+        let (redemptions, paid) = (self.transactions.len() - closes, token.format(paid));
+        println!("exodus: {redemptions} redemptions and {closes} closes, {gas} gas, {cost} of {paid}");
     }
 
     fn paid(&self) -> Amount {
