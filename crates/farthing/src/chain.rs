@@ -318,28 +318,6 @@ impl Chain {
         count.await.map_err(|error| self.error(&error))
     }
 
-    /// What the chain asks for now.
-    ///
-    /// # Errors
-    ///
-    /// If the chain does not answer.
-    pub async fn fees_asked(&self) -> Result<Fees, ChainError> {
-        let asked = self.provider.estimate_eip1559_fees().await.map_err(|error| self.error(&error))?;
-        Ok(Fees { max_fee_per_gas: asked.max_fee_per_gas, max_priority_fee_per_gas: asked.max_priority_fee_per_gas })
-    }
-
-    /// How much gas the newest block had room for.
-    ///
-    /// # Errors
-    ///
-    /// If the chain does not answer.
-    pub async fn block_gas_limit(&self) -> Result<u64, ChainError> {
-        let head = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
-        let head = head.map_err(|error| self.error(&error))?;
-        let none = || ChainError::Unreachable { url: self.url.clone(), reason: "it has no latest block".to_owned() };
-        Ok(head.ok_or_else(none)?.header.gas_limit)
-    }
-
     /// What became of a transaction; `None` while no block has it.
     ///
     /// # Errors

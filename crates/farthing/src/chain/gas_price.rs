@@ -1,6 +1,6 @@
 //! What gas costs: now, and in blocks that are past.
 
-use super::{Chain, ChainError};
+use super::{Chain, ChainError, Fees};
 use alloy::eips::BlockNumberOrTag;
 use alloy::providers::Provider;
 use alloy::providers::utils::{
@@ -39,5 +39,27 @@ impl Chain {
                 Ok(Amount::new(price))
             }
         }
+    }
+
+    /// What the chain asks for now.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn fees_asked(&self) -> Result<Fees, ChainError> {
+        let asked = self.provider.estimate_eip1559_fees().await.map_err(|error| self.error(&error))?;
+        Ok(Fees { max_fee_per_gas: asked.max_fee_per_gas, max_priority_fee_per_gas: asked.max_priority_fee_per_gas })
+    }
+
+    /// How much gas the newest block had room for.
+    ///
+    /// # Errors
+    ///
+    /// If the chain does not answer.
+    pub async fn block_gas_limit(&self) -> Result<u64, ChainError> {
+        let head = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
+        let head = head.map_err(|error| self.error(&error))?;
+        let none = || ChainError::Unreachable { url: self.url.clone(), reason: "it has no latest block".to_owned() };
+        Ok(head.ok_or_else(none)?.header.gas_limit)
     }
 }

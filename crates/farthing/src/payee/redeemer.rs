@@ -1,8 +1,8 @@
 //! Turns vouchers into money: of each channel only the highest that is due, many channels in one transaction.
 //!
-//! Whoever sends waits for its turn ([`turns`]), finds out what became of what was sent before ([`settling`]), takes
-//! what is due ([`due`]) in batches of what would really be paid ([`batches`]), and writes each transaction down before
-//! it is broadcast ([`sending`]).
+//! Whoever sends waits for its turn (`turns`), finds out what became of what was sent before (`settling`), takes what is
+//! due (`due`) in batches of what would really be paid (`batches`), and writes each transaction down before it is
+//! broadcast (`sending`). All that happens by itself in `running`.
 
 mod batches;
 mod caps;
@@ -275,26 +275,45 @@ impl Redeemer {
         redeemed.map(|()| redemptions)
     }
 
-    /// With one node after the other, until one is of use. Whatever was sent by way of one, the next finds on record.
+    /// With one node after the other, until one is of use. Whatever was sent by way of one, the next finds on record. What
+    /// one says would not be paid, the next is asked about: one that lies must not end the effort.
     async fn redeem_by_any(
         &self,
         turn: &Turn,
         some: Option<&[ChannelId]>,
         redemptions: &mut Redemptions,
     ) -> Result<(), RedeemError> {
-        let mut failed = None;
+        let (mut failed, mut denied, mut skipped) = (None, None::<Vec<ChannelId>>, Vec::new());
         for way in self.ways(turn)? {
+            let some = denied.as_deref().or(some);
             match way.redeem_all(some, redemptions).await {
                 Err(error) if error.is_the_nodes() => self.note_failed(&way, &mut failed, error),
-                Err(error) if error.is_not_mined() => {
-                    // It may be the node that keeps it from the others.
-                    self.turns.note_failed_node(&way.escrow);
+                Err(error) => {
+                    if error.is_not_mined() {
+                        // It may be the node that keeps it from the others.
+                        self.turns.note_failed_node(&way.escrow);
+                    }
                     return Err(error);
                 }
-                redeemed => return redeemed,
+                Ok(()) => {
+                    let (words, others): (Vec<Skipped>, Vec<Skipped>) =
+                        redemptions.skipped.drain(..).partition(|skipped| skipped.error.is_a_nodes_word());
+                    skipped.extend(others);
+                    denied = Some(words.iter().map(|skipped| skipped.channel_id).collect());
+                    redemptions.skipped = words;
+                }
+            }
+            if denied.as_ref().is_some_and(Vec::is_empty) {
+                break;
             }
         }
-        Err(failed.unwrap_or_else(|| ChainError::ReadOnly.into()))
+        match (denied, failed) {
+            (None, failed) => Err(failed.unwrap_or_else(|| ChainError::ReadOnly.into())),
+            (Some(_), _) => {
+                redemptions.skipped.append(&mut skipped);
+                Ok(())
+            }
+        }
     }
 
     fn note_failed(&self, way: &Sending<'_>, first: &mut Option<RedeemError>, error: RedeemError) {

@@ -87,6 +87,11 @@ impl RedeemError {
         )
     }
 
+    /// Whether it is what a node says of a channel, which another node may know better.
+    pub(super) const fn is_a_nodes_word(&self) -> bool {
+        matches!(self, Self::Uncovered { .. } | Self::Refused { .. })
+    }
+
     /// Whether it says that a transaction is too large.
     pub(super) const fn is_too_much_gas(&self) -> bool {
         matches!(self, Self::Escrow(EscrowError::Chain(ChainError::TooMuchGas { .. })))

@@ -7,7 +7,7 @@ use farthing::core::Amount;
 use farthing::escrow::Escrow;
 use farthing::local_chain::CHAIN_ID;
 use farthing::payee::store::RedemptionState;
-use farthing::payee::{Nodes, Payee, Redeemer};
+use farthing::payee::{Nodes, Payee, Redeemer, RedemptionOptions, Watcher};
 use farthing_testkit::Fixture;
 use farthing_testkit::rpc_proxy::{Fault, RpcProxy, Rule};
 use serde_json::{Value, json};
@@ -117,4 +117,35 @@ async fn alone_it_would_be_believed() {
     let alone = Redeemer::new(payee.clone(), escrow_by(&fixture, &proxy.url(), IMPATIENT).await);
     assert_eq!(alone.redeem().await.unwrap().done.len(), 1);
     assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::ZERO);
+}
+
+/// Hides what is behind every channel, and says that nothing would be paid.
+fn hides_all_money() -> Rule {
+    let nothing = Fault::lie(|_, truth| {
+        let length = truth.as_str().map_or(0, str::len);
+        json!(format!("0x{}", "0".repeat(length.saturating_sub(2))))
+    });
+    Rule::on("eth_call", nothing)
+}
+
+/// The safer answer keeps credit from being given on a lie; it must not keep a reservation from being redeemed.
+#[tokio::test]
+async fn a_node_that_hides_money_does_not_keep_it_from_being_redeemed() {
+    let (fixture, _folder, payee, _) = sold(1).await;
+    let payer = fixture.escrow(Fixture::payer()).await;
+    payer.reserve(&fixture.channel(0), Amount::new(DIME)).await.unwrap();
+    payer.request_close(&fixture.channel(0)).await.unwrap();
+    let proxy = RpcProxy::start(fixture.local.url()).await;
+    let nodes = vec![
+        escrow_by(&fixture, &proxy.url(), Chain::MINED_WITHIN).await,
+        escrow_by(&fixture, fixture.local.url(), Chain::MINED_WITHIN).await,
+    ];
+    let nodes = Nodes::new(nodes).unwrap();
+    proxy.inject(hides_all_money());
+    Watcher::new(payee.clone(), nodes.clone()).step().await.unwrap();
+    let view = payee.views().account_of(&fixture.channel(0)).unwrap();
+    assert_eq!(view.balance, Amount::ZERO, "what the payee gives credit by");
+    let mut runner = Redeemer::new(payee.clone(), nodes).runner(&RedemptionOptions::default());
+    runner.step().await;
+    assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(DIME));
 }
