@@ -329,11 +329,9 @@ impl Relay {
         if next.rivals.iter().any(|rival| !rival.is_relayed()) {
             return Err(RelayError::Busy);
         }
-        let maximum = self.0.limits.gas_price_max;
-        let signed = way.escrow.sign_relayed(&checked.order, next.place(maximum)).await;
+        let signed = way.escrow.sign_relayed(&checked.order, next.place(u128::MAX)).await;
         let signed = signed.map_err(|error| match error {
             EscrowError::Chain(ChainError::Reverted { reason, .. }) => RelayError::WouldFail { reason },
-            EscrowError::Chain(ChainError::TooDear { price, maximum }) => RelayError::GasTooDear { price, maximum },
             error => error.into(),
         })?;
         let cost = self.check_cost(&signed, way).await?;
@@ -372,6 +370,9 @@ impl Relay {
             return Err(RelayError::TooMuchGas { gas, maximum });
         }
         let price = signed.fees().max_fee_per_gas;
+        if price > limits.gas_price_max {
+            return Err(RelayError::GasTooDear { price, maximum: limits.gas_price_max });
+        }
         let chain = way.escrow.chain();
         let spent = self.payee().store().relay_spent(clock::now().day()).await?;
         // What a rollup charges for its bytes may rise until it is mined.

@@ -194,7 +194,7 @@ impl ChainViews {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).accounts.keys().copied().collect()
     }
 
-    /// A payer has taken money out of an account, or moved it where this payee can't have it.
+    /// A payer has taken money out of an account.
     pub(crate) fn note_withdrawing(&self, account: AccountId) {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).withdrawing.insert(account);
     }

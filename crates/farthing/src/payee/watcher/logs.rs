@@ -110,16 +110,9 @@ pub(super) fn named_ids(log: &Log) -> Vec<B256> {
     named
 }
 
-/// The account that an event takes money out of without paying this payee or guaranteeing it anything: the payer withdrew
-/// it, or reserved it for somebody else.
-pub(super) fn taken_out_of(log: &Log, payee: Address, is_ours: impl Fn(ChannelId) -> bool) -> Option<AccountId> {
-    if let Ok(event) = abi::Reserved::decode_log(&log.inner) {
-        let account = Account { payer: event.payer, authorized_signer: event.authorizedSigner, token: event.token };
-        return (event.payee != payee).then(|| account.id());
-    }
-    if let Ok(event) = abi::ToppedUpFromAccount::decode_log(&log.inner) {
-        return (!is_ours(ChannelId(event.channelId))).then_some(AccountId(event.accountId));
-    }
+/// The account that an event withdraws money from. What is spent elsewhere, or reserved there, is what accounts are for:
+/// credit looks at what is left.
+pub(super) fn withdrawn_from(log: &Log) -> Option<AccountId> {
     let withdrawn = abi::Withdrawn::decode_log(&log.inner).map(|event| event.accountId);
     let relayed = || abi::WithdrawnFor::decode_log(&log.inner).map(|event| event.accountId);
     withdrawn.or_else(|_| relayed()).ok().map(AccountId)

@@ -154,11 +154,10 @@ impl Sightings {
         Ok(())
     }
 
-    /// Tells the redeemer of an account of ours that money is taken out of: the rest may go with the next transaction.
+    /// Tells the redeemer of an account of ours that money was withdrawn from: the rest may go with the next transaction.
     pub(super) fn note_withdrawing(&self, event: &Log) {
-        let is_ours = |channel_id: ChannelId| self.account_named(channel_id.0).is_some();
-        let account = logs::taken_out_of(event, self.payee.address(), is_ours);
-        if let Some(account) = account.filter(|account| self.account_named(account.0).is_some()) {
+        let account = logs::withdrawn_from(event).filter(|account| self.account_named(account.0).is_some());
+        if let Some(account) = account {
             self.payee.views().note_withdrawing(account);
         }
     }
