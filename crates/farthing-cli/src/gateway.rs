@@ -2,7 +2,7 @@
 
 use crate::failure::{Code, Failure};
 use crate::ledger::{DataFolder, LedgerRecord};
-use farthing::core::{Address, Amount, ChannelId, Token};
+use farthing::core::{Address, Amount, ChannelId, Timestamp, Token};
 use farthing::payee::earnings::{EarningsBy, Grouping, Period, earnings, earnings_by};
 use farthing::payee::redeemer::{Redeemed, Skipped};
 use farthing::payee::{PayeeStore, RedemptionOptions};
@@ -25,6 +25,12 @@ pub(crate) enum AdminRequest {
     Redeem,
     Plan {
         options: RedemptionOptions,
+    },
+    Simulate {
+        options: RedemptionOptions,
+        from: Timestamp,
+        until: Timestamp,
+        file: PathBuf,
     },
     Close {
         channel_id: ChannelId,

@@ -11,6 +11,7 @@ mod context;
 mod demo;
 mod explain;
 mod failure;
+mod fee_history;
 mod gateway;
 mod home;
 mod ledger;

@@ -10,7 +10,7 @@ use farthing::payee::{CoinPriceSource, RedemptionOptions};
 
 /// Each takes the place of the catalog's term of the same name.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Terms to try instead of the catalog's, with --dry-run or --simulate")]
+#[command(next_help_heading = "Terms to try instead of the catalog's")]
 pub(crate) struct TermsToTry {
     /// Let gas cost this share of what is paid while nothing presses, as in 0.5%
     #[arg(long, value_name = "PERCENT", requires = "trying")]

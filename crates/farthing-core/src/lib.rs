@@ -15,6 +15,7 @@ pub mod identity;
 pub mod ledger;
 pub mod quote;
 pub mod redemption;
+pub mod replay;
 pub mod split;
 pub mod text;
 pub mod timestamp;

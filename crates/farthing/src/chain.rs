@@ -2,6 +2,7 @@
 
 mod connecting;
 mod data_fee;
+pub mod fee_history;
 mod fees;
 mod gas_price;
 mod websocket;

@@ -6,6 +6,7 @@ mod close;
 mod deposit;
 mod earnings;
 mod escrow;
+mod fee_history;
 mod finalize_close;
 mod get;
 mod history;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Earnings(earnings::Earned),
     Redeem(redeem::Redeem),
+    FeeHistory(fee_history::History),
     Statement(statement::State),
     Close(close::Close),
     Refund(refund::GiveBack),
@@ -79,6 +81,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Serve(command) => serve::run(context, &command).await,
         Command::Earnings(command) => earnings::run(context, &command).await,
         Command::Redeem(command) => redeem::run(context, &command).await,
+        Command::FeeHistory(command) => fee_history::run(context, &command).await,
         Command::Close(command) => close::run(context, &command).await,
         Command::Refund(command) => refund::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,

@@ -1,5 +1,7 @@
 //! `farthing redeem`: turn vouchers into money.
 
+mod simulate;
+
 use crate::context::Context;
 use crate::explain;
 use crate::failure::{Code, Failure};
@@ -13,18 +15,22 @@ use farthing::core::{Amount, B256};
 use farthing::payee::redeemer::Redemptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
+
+pub(crate) use simulate::simulate;
 
 /// Redeem the last voucher of every channel, all in one transaction
 ///
 /// A running gateway does it with its own wallet; else the ledger is opened here. Nothing due is no failure. Everything
 /// is redeemed, whatever gas costs: --dry-run says what that is, and what the gateway would do by itself by the terms
-/// of its catalog.
+/// of its catalog; --simulate says what that would have come to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   farthing redeem nocturne-records
   farthing redeem nocturne-records --dry-run
   farthing redeem nocturne-records --dry-run --gas-share 0.5% --coin-price 3000
+  farthing redeem nocturne-records --simulate 30 --fee-history fees.csv
   farthing redeem --data /var/lib/farthing --json")]
 pub(crate) struct Redeem {
     #[command(flatten)]
@@ -33,6 +39,15 @@ pub(crate) struct Redeem {
     /// Say what the gateway would redeem by itself now, why, what waits and for what; send nothing
     #[arg(long, group = "trying")]
     dry_run: bool,
+
+    /// Say what would have been redeemed in the last DAYS days, when, and what gas would have cost; send nothing
+    #[arg(long, group = "trying", value_name = "DAYS", requires = "fee_history", conflicts_with = "dry_run")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3650))]
+    simulate: Option<u64>,
+
+    /// Take what gas cost then from this file, as farthing fee-history writes it
+    #[arg(long, value_name = "FILE", requires = "simulate")]
+    fee_history: Option<PathBuf>,
 
     #[command(flatten)]
     terms: TermsToTry,
@@ -73,6 +88,9 @@ pub(super) async fn run(context: &Context, command: &Redeem) -> Result<(), Failu
     if command.dry_run {
         let report = plan_in(context, &data, &command.terms).await?;
         return context.output.result(&report, || explain::text(&report));
+    }
+    if let (Some(days), Some(file)) = (command.simulate, &command.fee_history) {
+        return simulate::run(context, &data, &command.terms, days, file).await;
     }
     let waiting = waiting("waiting for the redemption to be mined");
     let report: RedeemReport = match data.ask(&AdminRequest::Redeem).await? {

@@ -157,3 +157,61 @@ async fn without_a_price_an_item_or_a_chain_it_says_so() {
     let earned = creator.json(&["earnings", folder, "--explain"]);
     assert!(earned["redemption"].is_null() && earned["problem"].is_string(), "{earned}");
 }
+
+fn unix_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulation_says_when_it_would_have_redeemed_and_at_what_cost() {
+    let (world, creator, folder, _listeners, shop) = sold(DEAR).await;
+    let folder = name(&folder);
+    let fees = world.folder.path().join("fees.csv");
+    let now = unix_now();
+    // A day ago gas was dear, and nothing was sold yet; now it is next to nothing.
+    let text_of = format!("time,gas_price\n{},10000000000\n{now},1000\n", now - 86_400);
+    std::fs::write(&fees, text_of).expect("writes");
+    let fees = name(&fees);
+    let simulate = ["redeem", folder, "--simulate", "3", "--fee-history", fees, "--coin-price", "3000"];
+    let by_the_gateway = creator.json(&simulate);
+    assert_eq!((amount(&by_the_gateway["owed"]), amount(&by_the_gateway["byTerms"]["paid"])), (1_000_000, 1_000_000));
+    let occasion = &by_the_gateway["occasions"][0];
+    assert_eq!((&occasion["channels"], &occasion["unhurried"]), (&json!(2), &json!(2)), "{by_the_gateway}");
+    assert_eq!(by_the_gateway["onceADay"]["redemptions"], 1);
+    assert_eq!(by_the_gateway["eachAtOnce"]["redemptions"], 2, "{by_the_gateway}");
+    assert_eq!(creator.json(&["earnings", folder])["redeemed"], "0", "nothing was sent");
+    assert_eq!(shop.stop(), 0);
+    let without = creator.json(&simulate);
+    assert_eq!(without["occasions"], by_the_gateway["occasions"]);
+
+    let shown = text(&creator, &simulate);
+    assert!(sentence(&shown).contains("$1.00 was owed; fees of 2 moments"), "{shown}");
+    assert!(sentence(&shown).contains("by these terms 1 $1.00 $0.000001 0.01% $0.00"), "{shown}");
+    assert!(sentence(&shown).contains("2 gas was cheap"), "{shown}");
+    assert!(shown.contains("every claim counts as covered"), "{shown}");
+
+    // The three mistakes: no file, one of another time, one with a wrong field.
+    assert_eq!(creator.run(&["redeem", folder, "--simulate", "3"]).code, 2);
+    std::fs::write(fees, "time,gas_price\n2020-01-01T00:00:00Z,1\n").expect("writes");
+    assert!(creator.run(&simulate).failed(2).contains("has no moment between"));
+    std::fs::write(fees, format!("time,gas_price\n{now},0.5 gwei\n")).expect("writes");
+    assert!(creator.run(&simulate).failed(2).contains("line 2, column gas_price"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fees_of_a_chain_are_written_as_a_simulation_reads_them() {
+    let (world, creator, folder, _listeners, _shop) = sold(DEAR).await;
+    let written = creator.run(&["fee-history", "--days", "2"]);
+    assert!(written.stderr.contains("note: the chain, or what this node keeps of it, goes back to"), "{written:?}");
+    let fees = world.folder.path().join("fees.csv");
+    std::fs::write(&fees, format!("{}\n", written.text())).expect("writes");
+    let lines: Vec<&str> = written.text().lines().collect();
+    assert_eq!((lines[0], lines.len() > 2 && lines.len() <= 49), ("time,gas_price", true), "{written:?}");
+    let simulate = ["redeem", name(&folder), "--simulate", "2", "--fee-history", name(&fees)];
+    let simulated = creator.json(&simulate);
+    assert_eq!((&simulated["moments"], &simulated["occasions"]), (&json!(lines.len() - 1), &json!([])), "{simulated}");
+    let listed = creator.json(&["fee-history", "--days", "2"]);
+    assert_eq!(listed["moments"].as_array().map(Vec::len), Some(lines.len() - 1), "{listed}");
+    let often = creator.run(&["fee-history", "--days", "30", "--every", "1m"]);
+    assert!(often.failed(2).contains("43200 samples in 30 days; there can be 1 to 2000"), "{often:?}");
+}

@@ -3,7 +3,7 @@
 use crate::world::{farthing, run};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["wallet"],
     &["wallet", "new"],
@@ -25,6 +25,7 @@ const COMMANDS: [&[&str]; 34] = [
     &["serve"],
     &["earnings"],
     &["redeem"],
+    &["fee-history"],
     &["close"],
     &["refund"],
     &["statement"],

@@ -4,4 +4,5 @@
 
 mod ledger;
 mod redemption;
+mod replay;
 mod vectors;

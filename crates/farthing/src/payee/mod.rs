@@ -10,6 +10,7 @@ mod contacts;
 pub mod earnings;
 pub mod embedded;
 pub mod nodes;
+pub mod past;
 mod payments;
 pub mod planning;
 #[cfg(feature = "postgres")]

@@ -1,5 +1,6 @@
 //! What a running gateway does for the creator's other commands.
 
+use super::super::redeem::simulate;
 use super::super::refund::refund_failure;
 use super::super::statement::StatementReport;
 use super::super::store::{export_to, verify_report};
@@ -56,6 +57,11 @@ impl Admin {
                 let seen_at = self.payee.views().seen_at();
                 let plan = async move { plan_of_gateway(&record, &redeemer, store.as_ref(), seen_at, options).await };
                 to_json(&beside(plan).await?)
+            }
+            AdminRequest::Simulate { options, from, until, file } => {
+                let (store, record) = (Arc::clone(self.payee.store()), self.record.clone());
+                let simulation = async move { simulate(&record, store.as_ref(), options, (from, until), &file).await };
+                to_json(&beside(simulation).await?)
             }
             AdminRequest::Close { channel_id } => {
                 let closed = self.redeemer.close(channel_id).await?;
