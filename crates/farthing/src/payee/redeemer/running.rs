@@ -329,7 +329,8 @@ impl Said {
     }
 
     fn gas_key(&mut self, key: GasKey) {
-        if self.gas_key.replace(key.is_low()) == Some(key.is_low()) {
+        // That there is enough is news only after there was not.
+        if self.gas_key.replace(key.is_low()).unwrap_or(false) == key.is_low() {
             return;
         }
         let (wallet, balance, advised) = (key.address, key.balance, key.advised);
