@@ -138,17 +138,7 @@ impl Fixture {
         source: Arc<dyn FundsSource>,
         credit: CreditTerms,
     ) -> Payee {
-        let secret = store.challenge_secret().await.expect("reads");
-        let options = PayeeOptions {
-            identity: self.identity(),
-            exit_delay: EXIT_DELAY_DEFAULT,
-            token: self.token.clone(),
-            credit,
-            challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
-            stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
-            delegation: None,
-        };
-        Payee::start(options, secret, Self::payee(), store, source).expect("starts")
+        start_payee_of(self.identity(), &self.token, store, source, credit).await
     }
 
     /// A voucher of a channel, signed by a key, which need not be the right one.
@@ -159,6 +149,27 @@ impl Fixture {
         let signature = key.sign_hash_sync(&digest).expect("signs").as_bytes();
         voucher.with_signature(VoucherSignature::from_bytes(&signature).expect("a canonical signature"))
     }
+}
+
+/// A payee without a fixture, for a process of its own. Anvil's test key 1 signs its receipts.
+pub async fn start_payee_of(
+    identity: LedgerIdentity,
+    token: &Token,
+    store: Arc<dyn PayeeStore>,
+    source: Arc<dyn FundsSource>,
+    credit: CreditTerms,
+) -> Payee {
+    let secret = store.challenge_secret().await.expect("reads");
+    let options = PayeeOptions {
+        identity,
+        exit_delay: EXIT_DELAY_DEFAULT,
+        token: token.clone(),
+        credit,
+        challenge_seconds: PayeeOptions::CHALLENGE_SECONDS,
+        stale_after_seconds: PayeeOptions::STALE_AFTER_SECONDS,
+        delegation: None,
+    };
+    Payee::start(options, secret, Fixture::payee(), store, source).expect("starts")
 }
 
 /// Asks again and again until an answer is true, for at most half a minute.

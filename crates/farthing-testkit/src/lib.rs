@@ -21,5 +21,5 @@ pub mod sales;
 
 pub use chain_faults::ChainFaults;
 pub use failing_store::FailingStore;
-pub use fixture::{Fixture, wait_until};
+pub use fixture::{Fixture, start_payee_of, wait_until};
 pub use rpc_proxy::RpcProxy;

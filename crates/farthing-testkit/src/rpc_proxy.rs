@@ -50,6 +50,7 @@ struct Shared {
     /// Those of them that were upgraded to WebSockets.
     sockets: Mutex<JoinSet<()>>,
     sockets_open: AtomicUsize,
+    withheld: AtomicUsize,
     silence: watch::Sender<bool>,
 }
 
@@ -66,6 +67,7 @@ impl RpcProxy {
             connections: Mutex::default(),
             sockets: Mutex::default(),
             sockets_open: AtomicUsize::default(),
+            withheld: AtomicUsize::default(),
             silence: watch::Sender::new(false),
         });
         let accepting = Mutex::new(Some(tokio::spawn(accept(listener, Arc::clone(&shared)))));
@@ -104,6 +106,12 @@ impl RpcProxy {
     #[must_use]
     pub fn calls(&self, method: &str) -> Calls {
         self.shared.calls.lock().expect("nobody panicked").get(method).copied().unwrap_or_default()
+    }
+
+    /// How many answers were held back so far, for good or for a while: by then the node has carried out what it was to.
+    #[must_use]
+    pub fn withheld(&self) -> usize {
+        self.shared.withheld.load(Ordering::SeqCst)
     }
 
     /// How many WebSockets are open.
@@ -240,9 +248,13 @@ impl Shared {
                 Answer::None
             }
             Fault::CutOff => Answer::CutOff(body(&self.ask(&call).await)),
-            Fault::Silent => Answer::Never,
+            Fault::Silent => {
+                self.withheld.fetch_add(1, Ordering::SeqCst);
+                Answer::Never
+            }
             Fault::Late(delay) => {
                 let answer = self.ask(&call).await;
+                self.withheld.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(delay).await;
                 Answer::Body(OK, body(&answer))
             }

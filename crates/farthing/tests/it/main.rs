@@ -8,6 +8,7 @@ mod embedded;
 mod exodus;
 mod faults;
 mod gasless;
+mod killing;
 mod moving;
 mod payee;
 mod payer;
