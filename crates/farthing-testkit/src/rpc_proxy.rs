@@ -108,7 +108,7 @@ impl RpcProxy {
         self.shared.calls.lock().expect("nobody panicked").get(method).copied().unwrap_or_default()
     }
 
-    /// How many answers were held back so far, for good or for a while: by then the node has carried out what it was to.
+    /// How many answers were held back so far, for good or for a while: what the node was to do by then, it has done.
     #[must_use]
     pub fn withheld(&self) -> usize {
         self.shared.withheld.load(Ordering::SeqCst)

@@ -107,8 +107,8 @@ impl Stage {
         self.scene = Some(self.faults.snapshot().await);
     }
 
-    /// Starts a process that redeems, and kills it at a request. Returns its ledger's folder; none if it had ended before
-    /// that.
+    /// Starts a process that redeems, and kills it at a request. Returns its ledger's folder; none if it had ended
+    /// before.
     async fn kill_at(&self, rule: Rule) -> Option<TempDir> {
         let folder = tempfile::tempdir().expect("a folder");
         copy_ledger(self.ledger.path(), folder.path());

@@ -37,7 +37,7 @@ pub(super) struct Agreement {
 
 impl Agreement {
     /// Accounts were read.
-    pub(super) fn to_compare(&mut self, accounts: impl Iterator<Item = AccountId>) {
+    pub(super) fn note_read(&mut self, accounts: impl Iterator<Item = AccountId>) {
         self.unlike.extend(accounts);
     }
 

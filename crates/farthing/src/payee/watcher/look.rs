@@ -345,9 +345,6 @@ fn judge(head: Block, age_max: Option<Duration>) -> Option<Trouble> {
 
 /// Whether nothing was answered at all: asking again at once would only take as long again.
 fn is_silence(error: &EscrowError) -> bool {
-    let reason = match error {
-        EscrowError::Chain(ChainError::Unreachable { reason, .. }) => reason,
-        _ => return false,
-    };
+    let EscrowError::Chain(ChainError::Unreachable { reason, .. }) = error else { return false };
     reason.contains("no answer within") || reason.contains("error sending request")
 }

@@ -187,7 +187,7 @@ impl Sightings {
     /// A node has shown accounts.
     pub(super) fn show(&self, index: usize, accounts: HashMap<AccountId, AccountView>) {
         let mut seen = self.seen();
-        seen.agreement.to_compare(accounts.keys().copied());
+        seen.agreement.note_read(accounts.keys().copied());
         seen.nodes[index].accounts.extend(accounts);
     }
 
