@@ -45,7 +45,7 @@ impl Chain {
     async fn moment_of(&self, number: u64) -> Result<Option<(Timestamp, Amount)>, ChainError> {
         let tag = BlockNumberOrTag::Number(number);
         let Some(block) = self.block(tag).await? else { return Ok(None) };
-        match self.gas_price_after(tag).await {
+        match self.gas_price_in(number).await {
             Ok(gas_price) => Ok(Some((block.at, gas_price))),
             // The node answers: it only refuses this.
             Err(error) => match self.head().await {

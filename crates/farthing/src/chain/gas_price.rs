@@ -15,19 +15,24 @@ impl Chain {
     ///
     /// If the chain does not answer.
     pub async fn gas_price(&self) -> Result<Amount, ChainError> {
-        self.gas_price_after(BlockNumberOrTag::Latest).await
+        self.gas_price_near(BlockNumberOrTag::Latest, true).await
     }
 
-    /// What it cost in the block after this one.
+    /// What it cost in a block that is past. On a chain without base fees only the present price is known, and told.
     ///
     /// # Errors
     ///
     /// If the chain does not answer, or knows nothing of that block any more.
-    pub async fn gas_price_after(&self, block: BlockNumberOrTag) -> Result<Amount, ChainError> {
+    pub async fn gas_price_in(&self, block: u64) -> Result<Amount, ChainError> {
+        self.gas_price_near(BlockNumberOrTag::Number(block), false).await
+    }
+
+    async fn gas_price_near(&self, block: BlockNumberOrTag, is_next: bool) -> Result<Amount, ChainError> {
         let percentile = [EIP1559_FEE_ESTIMATION_REWARD_PERCENTILE];
         let history = self.provider.get_fee_history(EIP1559_FEE_ESTIMATION_PAST_BLOCKS, block, &percentile).await;
         let history = history.map_err(|error| self.error(&error))?;
-        match history.base_fee_per_gas.last() {
+        // The last is that of the block after the one that was asked for.
+        match history.base_fee_per_gas.iter().rev().nth(usize::from(!is_next)) {
             Some(base_fee) if *base_fee > 0 => {
                 // The same tip as transactions are signed with.
                 let tip = eip1559_default_estimator(0, history.reward.as_deref().unwrap_or_default());

@@ -1,12 +1,14 @@
 //! What a coin is worth, by what a creator says and by what a feed says.
 
+use alloy::eips::BlockNumberOrTag;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, I256, U256};
+use alloy::providers::Provider;
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::SolCall;
 use farthing::chain::Chain;
 use farthing::core::gas::CoinPrice;
-use farthing::core::{Amount, Token};
+use farthing::core::{Amount, Timestamp, Token};
 use farthing::payee::coin_price::{CoinPriceError, FEED_AGE_MAX};
 use farthing::payee::{CoinPriceSource, CoinPrices};
 use farthing_testkit::Fixture;
@@ -100,4 +102,26 @@ async fn gas_costs_the_next_blocks_base_fee_and_a_tip() {
     let price = chain.gas_price().await.unwrap();
     let mined = chain.send(TransactionRequest::default().with_to(Address::repeat_byte(1))).await.unwrap();
     assert_eq!(Amount::new(mined.gas_price), price, "what was asked for is what a transaction pays");
+}
+
+#[tokio::test]
+async fn a_history_of_fees_says_what_each_block_asked_for() {
+    let fixture = Fixture::start().await;
+    let chain = fixture.connect(Fixture::payee()).await;
+    fixture.local.mine(&chain, 20).await.unwrap();
+    let moments = chain.fee_history(Timestamp::from_unix_seconds(0), 1_000).await.unwrap();
+    let head = chain.head().await.unwrap().number;
+    assert_eq!(moments.len() as u64, head + 1, "every block: there are fewer than samples");
+    for (number, moment) in (0..).zip(&moments) {
+        let block = chain.provider().get_block_by_number(BlockNumberOrTag::Number(number)).await.unwrap().unwrap();
+        let base_fee = u128::from(block.header.base_fee_per_gas.unwrap());
+        let tip = moment.prices.gas_price.base_units().checked_sub(base_fee);
+        assert!(tip.is_some_and(|tip| tip <= 2_000_000_000), "block {number}: {moment:?}, base fee {base_fee}");
+        assert_eq!(moment.at.unix_seconds(), block.header.timestamp);
+    }
+    let few = chain.fee_history(Timestamp::from_unix_seconds(0), 5).await.unwrap();
+    assert!((2..=6).contains(&few.len()), "bounded: {few:?}");
+    assert_eq!(few.last(), moments.last());
+    let later = Timestamp::from_unix_seconds(moments[10].at.unix_seconds());
+    assert!(chain.fee_history(later, 1_000).await.unwrap().iter().all(|moment| moment.at >= later));
 }
