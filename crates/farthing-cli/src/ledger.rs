@@ -12,7 +12,7 @@ use farthing::core::{Amount, Token};
 use farthing::escrow::Escrow;
 use farthing::payee::redeemer::{RedeemError, Redeemer};
 use farthing::payee::{
-    EmbeddedStore, LedgerIdentity, Payee, PayeeError, PayeeOptions, PayeeStore, PostgresOptions, PostgresStore,
+    EmbeddedStore, LedgerIdentity, Nodes, Payee, PayeeError, PayeeOptions, PayeeStore, PostgresOptions, PostgresStore,
     PostgresUrl, PostgresUrlError, RedemptionOptions, StoreError, Watcher,
 };
 use farthing_gateway::admin::SOCKET_FILE;
@@ -224,7 +224,7 @@ impl DataFolder {
         let escrow = Escrow::bind(chain, deployment.escrow).await?;
         // Nothing is sold here, so no credit is given.
         let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
-        let payee = start_payee(&record, credit, None, store, key, &escrow).await?;
+        let payee = start_payee(&record, credit, None, store, key, escrow.clone()).await?;
         // What stands behind each channel is seen as a running gateway would see it.
         Watcher::new(payee.clone(), escrow.clone()).step().await.map_err(|error| Failure::new(Code::Chain, error))?;
         let redeemer = Redeemer::new(payee, escrow).with_terms(&record.redemption);
@@ -239,7 +239,7 @@ pub(crate) async fn start_payee(
     delegation: Option<Delegation>,
     store: Arc<dyn PayeeStore>,
     receipt_key: PrivateKeySigner,
-    escrow: &Escrow,
+    nodes: impl Into<Nodes>,
 ) -> Result<Payee, Failure> {
     let options = PayeeOptions {
         identity: record.identity,
@@ -251,7 +251,7 @@ pub(crate) async fn start_payee(
         delegation,
     };
     let secret = store.challenge_secret().await?;
-    Ok(Payee::start(options, secret, receipt_key, store, Arc::new(escrow.clone()))?)
+    Ok(Payee::start(options, secret, receipt_key, store, Arc::new(nodes.into()))?)
 }
 
 impl From<StoreError> for Failure {

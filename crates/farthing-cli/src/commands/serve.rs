@@ -3,6 +3,7 @@
 mod admin;
 mod paid;
 mod relay;
+mod watching;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
@@ -12,11 +13,9 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use clap::Args;
-use farthing::chain::Chain;
 use farthing::core::wire::RelayTerms;
 use farthing::core::{Address, Token};
-use farthing::escrow::Escrow;
-use farthing::payee::{LedgerIdentity, Redeemer, Relay, Watcher};
+use farthing::payee::{LedgerIdentity, NodeHealth, Redeemer, Relay, Watcher};
 use farthing_gateway::admin::AdminSocket;
 use farthing_gateway::{AppOptions, Catalog, CatalogError, Realm, app};
 use serde::Serialize;
@@ -81,6 +80,9 @@ pub(crate) struct Serve {
     poll_seconds: u64,
 
     #[command(flatten)]
+    watching: watching::Watching,
+
+    #[command(flatten)]
     relaying: relay::Relaying,
 }
 
@@ -94,6 +96,8 @@ struct Ready {
     token: Token,
     ledger: String,
     items: usize,
+    /// The nodes that the chain is seen through, as they did at the first look.
+    nodes: Vec<NodeHealth>,
     /// From which amounts on it relays; nothing if it doesn't.
     #[serde(skip_serializing_if = "Option::is_none")]
     relay: Option<RelayTerms>,
@@ -101,6 +105,7 @@ struct Ready {
 
 pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failure> {
     log_to_stderr()?;
+    let watched = command.watching.urls()?;
     let chain = context.chain().await?;
     let token = context.token(&chain).await?;
     let catalog = Catalog::load(&command.folder, &token)?;
@@ -124,16 +129,15 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
         server: None,
     };
     data.save_record(&record)?;
-    let chain = Chain::connect_to(&context.rpc_url()?, Some(key.clone()), identity.deployment.chain_id).await?;
-    let escrow = Escrow::bind(chain, identity.deployment.escrow).await?;
+    let nodes = command.watching.nodes(context, &watched, &key, identity.deployment).await?;
     let receipt_key = key.address();
-    let payee = start_payee(&record, catalog.credit(), delegation.clone(), store, key, &escrow).await?;
+    let payee = start_payee(&record, catalog.credit(), delegation.clone(), store, key, nodes.clone()).await?;
     let listener = TcpListener::bind(command.listen).await.map_err(|error| {
         Failure::new(Code::Unexpected, format!("{}: {error}", command.listen))
             .hint("listen elsewhere with --listen; port 0 takes a free one")
     })?;
     let address = listener.local_addr().map_err(|error| Failure::new(Code::Unexpected, error))?;
-    let mut watcher = Watcher::new(payee.clone(), escrow.clone());
+    let mut watcher = Watcher::new(payee.clone(), nodes.clone());
     // Every chain but a local one moves by itself: there a node whose newest block is old has stopped following.
     if identity.deployment.chain_id != farthing::local_chain::CHAIN_ID {
         watcher = watcher.with_head_age_max(HEAD_AGE_MAX);
@@ -143,7 +147,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
 
     // One for all: its clones take turns, and what is relayed takes turns with them.
     let redemption = catalog.redemption();
-    let redeemer = Redeemer::new(payee.clone(), escrow.clone()).with_terms(&redemption);
+    let redeemer = Redeemer::new(payee.clone(), nodes.clone()).with_terms(&redemption);
     let relay = relay::start(&redeemer, relay_limits).await?;
     let ready = Ready {
         url: format!("http://{address}"),
@@ -152,6 +156,7 @@ pub(super) async fn run(context: &Context, command: &Serve) -> Result<(), Failur
         token,
         ledger: data.shown(),
         items: catalog.items().len(),
+        nodes: nodes.health(),
         relay: relay.as_ref().map(Relay::terms),
     };
     let interval = Duration::from_secs(command.poll_seconds);
@@ -176,7 +181,12 @@ impl Ready {
     fn text(&self) -> String {
         let items = if self.items == 1 { "1 item".to_owned() } else { format!("{} items", self.items) };
         let (symbol, ledger) = (&self.token.symbol, &self.ledger);
-        format!("serving {items} at {}, paid to {} in {symbol}, ledger {ledger}", self.url, self.payee)
+        let healthy = self.nodes.iter().filter(|node| node.trouble.is_none()).count();
+        let nodes = match self.nodes.len() {
+            1 => String::new(),
+            all => format!(", {healthy} of {all} nodes"),
+        };
+        format!("serving {items} at {}, paid to {} in {symbol}, ledger {ledger}{nodes}", self.url, self.payee)
     }
 }
 

@@ -6,7 +6,7 @@
 use alloy::network::Ethereum;
 use alloy::providers::{Provider, RootProvider};
 use alloy::pubsub::{ConnectionHandle, PubSubConnect, PubSubFrontend, Subscription};
-use alloy::rpc::client::RpcClient;
+use alloy::rpc::client::{RpcClient, RpcClientInner};
 use alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
 use alloy::rpc::types::Header;
 use alloy::transports::ws::WsConnect;
@@ -22,6 +22,10 @@ use url::Url;
 
 /// The pauses between attempts to connect, from the first to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Two clients ask over one connection, and each counts its requests: with the same numbers one would get what the other
+/// asked for. Below the largest integer that every JSON reader keeps.
+const SUBSCRIBERS_FIRST_ID: u64 = 1 << 50;
 
 /// A connection to a node that is made again, for ever, whenever it is lost. It ends with the last clone.
 #[derive(Clone, Debug)]
@@ -167,7 +171,8 @@ async fn keep(line: Arc<Line>, url: Url, within: Duration) {
 
 /// Passes on the node's announcements until the connection is lost.
 async fn until_lost(line: &Line, open: &PubSubFrontend, within: Duration) {
-    let provider = RootProvider::<Ethereum>::new(RpcClient::new(open.clone(), false));
+    let client = RpcClientInner::new(open.clone(), false).with_id(SUBSCRIBERS_FIRST_ID);
+    let provider = RootProvider::<Ethereum>::new(RpcClient::from_inner(client));
     let subscribed = timeout(within, async { provider.subscribe_blocks().await }).await;
     let mut heads: Option<Subscription<Header>> = match subscribed {
         Ok(Ok(heads)) => Some(heads),

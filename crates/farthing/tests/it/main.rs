@@ -24,3 +24,4 @@ mod signing;
 mod splitting;
 mod stating;
 mod stores;
+mod watching;

@@ -185,7 +185,7 @@ impl Sightings {
                 return;
             }
         }
-        self.seen().agreement.agree_on(pair(index, other), account);
+        // That they agree here settles no dispute: meanwhile the other may have come as far and been found to differ.
     }
 
     /// Tells people what the nodes disagree about, and when they no longer do.

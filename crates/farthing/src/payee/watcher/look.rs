@@ -321,14 +321,14 @@ pub(super) async fn view_of(
 ) -> Result<(farthing_core::Amount, ChannelView), EscrowError> {
     let confirmed = async {
         let Some(confirmed) = confirmed else { return Ok(ChannelFunds::default()) };
-        match escrow.funds_at(channel, confirmed.hash.into()).await {
+        match escrow.funds_at(channel, (confirmed.hash, Some(true)).into()).await {
             Ok(funds) => Ok(funds.channel),
             // The escrow is younger than the last final block: nothing in it is final.
             Err(EscrowError::NoCode { .. }) => Ok(ChannelFunds::default()),
             Err(error) => Err(error),
         }
     };
-    let (head, confirmed) = tokio::try_join!(escrow.funds_at(channel, head.hash.into()), confirmed)?;
+    let (head, confirmed) = tokio::try_join!(escrow.funds_at(channel, (head.hash, Some(true)).into()), confirmed)?;
     Ok((head.account_balance, ChannelView { head: head.channel, confirmed }))
 }
 
