@@ -50,7 +50,7 @@ fn told(share: &Value) -> String {
     let (whole, decimals) = share.split_once('.').unwrap_or((share, "0"));
     let thousandths: u64 = format!("{whole}{decimals:0<4}").parse().expect("digits");
     let tenths = thousandths.div_ceil(1_000);
-    if tenths % 10 == 0 { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) }
 }
 
 fn waiting(plan: &Value) -> Vec<(String, String)> {

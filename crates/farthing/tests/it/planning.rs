@@ -5,6 +5,7 @@ use farthing::core::gas::{CoinPrice, Percentage};
 use farthing::core::redemption::{Cause, Obstacle, RedemptionTerms};
 use farthing::core::{Amount, Timestamp};
 use farthing::escrow::Escrow;
+use farthing::payee::past::past;
 use farthing::payee::planning::{Planned, look_at_owing};
 use farthing::payee::{ChainViews, CoinPriceSource, CoinPrices, Payee, Redeemer, Watcher};
 use farthing_testkit::Fixture;
@@ -99,4 +100,30 @@ async fn a_payer_that_leaves_is_planned_for_before_it_can_be_gone() {
     let redeem_by = Timestamp::from_unix_seconds(close_at.unix_seconds() - 43_200);
     assert_eq!(planned.plan.latest, Some(redeem_by));
     assert_eq!(planned.plan.wait[0].cause, Cause::Leaving { redeem_by, close_at });
+}
+
+/// What was given back is taken off; what was owed when the period begins is owed from its beginning, and as old.
+#[tokio::test]
+async fn a_ledgers_past_is_what_was_charged_and_not_given_back() {
+    let (fixture, _folder, payee, _) = shop().await;
+    let channel = fixture.channel(1);
+    let id = channel.id(&fixture.deployment);
+    for cumulative in [DIME, 2 * DIME] {
+        let path = format!("/song/{cumulative}");
+        buy(&fixture, &payee, &channel, &path, cumulative).await.unwrap();
+    }
+    payee.refund((id, Amount::new(DIME)), Some(Amount::new(DIME / 2))).await.unwrap();
+    let store = payee.store().as_ref();
+    let since_ever = past(store, Timestamp::from_unix_seconds(0)).await.unwrap();
+    let mut amounts: Vec<_> = since_ever.charges.iter().map(|charge| charge.amount.base_units()).collect();
+    amounts.sort_unstable();
+    assert_eq!(amounts, [DIME / 2, DIME]);
+    assert_eq!(since_ever.channels[&id].opening, Amount::ZERO);
+    let sold_at = since_ever.charges.iter().map(|charge| charge.at).min().unwrap();
+
+    let tomorrow = sold_at.plus_seconds(86_400);
+    let from_tomorrow = past(store, tomorrow).await.unwrap();
+    let opening = from_tomorrow.channels[&id];
+    assert_eq!((from_tomorrow.charges.len(), opening.opening), (0, Amount::new(DIME + DIME / 2)));
+    assert_eq!((opening.since, opening.is_long), (sold_at, true), "it has a salt");
 }
