@@ -57,6 +57,7 @@ use farthing_core::wire::{
 use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
 use std::sync::Arc;
 use store::{Entry, Outcome, PendingCharge};
+use tokio::sync::Notify;
 use writer::{Room, Writer};
 
 /// An item sold.
@@ -176,6 +177,8 @@ struct Inner {
     views: Arc<ChainViews>,
     source: Arc<dyn FundsSource>,
     contacts: Contacts,
+    /// The watcher has read something anew: whoever waits for that need not wait for the next look.
+    news: Notify,
 }
 
 /// A credential that was checked up to the signature.
@@ -204,7 +207,8 @@ impl Payee {
         let views = Arc::new(ChainViews::new(deployment));
         let domain = Domain::new(deployment);
         let contacts = Contacts::new();
-        Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source, contacts })))
+        let news = Notify::new();
+        Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source, contacts, news })))
     }
 
     /// Who is paid.
@@ -533,6 +537,10 @@ impl Payee {
 
     pub(crate) fn options(&self) -> &PayeeOptions {
         &self.0.options
+    }
+
+    pub(crate) fn news(&self) -> &Notify {
+        &self.0.news
     }
 
     pub(crate) fn writer(&self) -> &Writer {

@@ -60,14 +60,18 @@ struct Said {
 }
 
 impl Redeemer {
-    /// Redeems by itself, by the owner's terms, until the future is dropped: looks every `interval`, which should be the
-    /// watcher's. What fails is logged, once per reason, and tried again.
+    /// Redeems by itself, by the owner's terms, until the future is dropped: looks whenever the watcher has read something
+    /// anew, and every `interval`. What fails is logged, once per reason, and tried again.
     pub async fn run(self, options: RedemptionOptions, interval: Duration) {
+        let payee = self.payee.clone();
         let mut runner = self.runner(&options);
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = payee.news().notified() => {}
+            }
             runner.step().await;
         }
     }

@@ -240,6 +240,9 @@ impl Sightings {
                 self.enter(&mut self.seen(), account);
             }
         }
+        if !read.is_empty() {
+            self.payee.news().notify_one();
+        }
         Ok(())
     }
 

@@ -10,8 +10,10 @@ use farthing::escrow::Escrow;
 use farthing::payee::redeemer::Runner;
 use farthing::payee::store::RedemptionState;
 use farthing::payee::{CoinPriceSource, Payee, Redeemer, RedemptionOptions, Watcher};
-use farthing_testkit::Fixture;
+use farthing_testkit::{Fixture, wait_until};
+
 use serde_json::json;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A shop with a redeemer that looks when it is told to.
@@ -92,6 +94,27 @@ async fn a_requested_close_is_answered_within_two_blocks() {
     stage.watcher.step().await.unwrap();
     runner.step().await;
     assert_eq!(stage.sent().await, 1, "once");
+}
+
+/// The redeemer's own next look is an hour away.
+#[tokio::test]
+async fn what_the_watcher_sees_is_acted_on_at_once() {
+    let mut stage = Stage::new().await;
+    let channels = [0, 1].map(|salt| stage.fixture.channel(salt));
+    for channel in &channels {
+        stage.reserve(channel, 10 * DIME).await;
+        buy(&stage.fixture, &stage.payee, channel, "/song", DIME).await.unwrap();
+    }
+    let Stage { fixture, _folder, payee, watcher, redeemer, chain } = stage;
+    tokio::spawn(watcher.run(Duration::from_millis(100)));
+    tokio::spawn(redeemer.run(unpriced(), Duration::from_secs(3_600)));
+    let payer = fixture.escrow(Fixture::payer()).await;
+    // The first may be found at the first look, the second can't.
+    for (channel, sent) in channels.iter().zip([1, 2]) {
+        payer.request_close(channel).await.unwrap();
+        wait_until("it is redeemed", || async { chain.transactions_of(payee.address()).await.unwrap() == sent }).await;
+    }
+    assert_eq!(fixture.dollars_of(payee.address()).await, Amount::new(2 * DIME));
 }
 
 /// The rest may go with the next transaction: what an account still holds is redeemed at first sight.
