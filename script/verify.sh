@@ -117,7 +117,7 @@ reorgs() {
   local log
   log=$(mktemp)
   say "reorgs: blocks undone at every step of a channel's life, from one to all 64 that are not final"
-  if ! FARTHING_REORGS=all cargo test --package farthing --test it --locked -- --nocapture --test-threads=1 reorgs:: \
+  if ! FARTHING_REORGS=${1:-all} cargo test --package farthing --test it --locked -- --nocapture --test-threads=1 reorgs:: \
     >"$log" 2>&1; then
     cat "$log" >&2
     return 1
