@@ -11,6 +11,7 @@ mod explaining;
 mod gasless;
 mod help;
 mod money;
+mod nodes;
 mod purse;
 mod servers;
 mod shop;

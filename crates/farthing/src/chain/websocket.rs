@@ -12,12 +12,12 @@ use alloy::rpc::types::Header;
 use alloy::transports::ws::WsConnect;
 use alloy::transports::{TransportError, TransportErrorKind, TransportFut, TransportResult};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use url::Url;
 
 /// The pauses between attempts to connect, from the first to the longest.
@@ -35,17 +35,27 @@ pub(super) struct WebSocket {
     within: Duration,
 }
 
+/// The connection.
+#[derive(Clone)]
+enum Link {
+    /// The first one is being made: whoever asks waits for it.
+    Awaited,
+    /// This many connections there have been, and this is the last.
+    Open(u64, PubSubFrontend),
+    Lost,
+}
+
 /// What clones and the keeper share.
 struct Line {
-    open: RwLock<Option<PubSubFrontend>>,
-    /// Somebody noticed that the connection does not work any more.
-    is_lost: Notify,
+    link: watch::Sender<Link>,
+    /// Up to which of the connections somebody has noticed that they do not work any more.
+    lost: watch::Sender<u64>,
     heads: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Line").field("is_open", &self.current().is_some()).finish_non_exhaustive()
+        formatter.debug_struct("Line").field("is_open", &self.open().is_some()).finish_non_exhaustive()
     }
 }
 
@@ -63,16 +73,17 @@ impl WebSocket {
     /// Connects, and keeps the connection.
     pub(super) async fn connect(url: &Url, within: Duration) -> TransportResult<Self> {
         let open = dial(url, within).await?;
-        Ok(Self::keeping(url, within, Some(open)))
+        Ok(Self::keeping(url, within, Link::Open(1, open)))
     }
 
     /// Connects as soon as that works.
     pub(super) fn connect_later(url: &Url, within: Duration) -> Self {
-        Self::keeping(url, within, None)
+        Self::keeping(url, within, Link::Awaited)
     }
 
-    fn keeping(url: &Url, within: Duration, open: Option<PubSubFrontend>) -> Self {
-        let line = Arc::new(Line { open: RwLock::new(open), is_lost: Notify::new(), heads: watch::Sender::new(0) });
+    fn keeping(url: &Url, within: Duration, link: Link) -> Self {
+        let line = Line { link: watch::Sender::new(link), lost: watch::Sender::new(0), heads: watch::Sender::new(0) };
+        let line = Arc::new(line);
         let keeper = tokio::spawn(keep(Arc::clone(&line), url.clone(), within));
         Self { line, _keeper: Arc::new(Keeper(keeper)), within }
     }
@@ -84,12 +95,18 @@ impl WebSocket {
 }
 
 impl Line {
-    fn current(&self) -> Option<PubSubFrontend> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn open(&self) -> Option<(u64, PubSubFrontend)> {
+        match &*self.link.borrow() {
+            Link::Open(number, open) => Some((*number, open.clone())),
+            Link::Awaited | Link::Lost => None,
+        }
     }
 
-    fn set(&self, open: Option<PubSubFrontend>) {
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+    /// The connection, as soon as it is known whether there is one.
+    async fn known(&self) -> Option<(u64, PubSubFrontend)> {
+        let mut link = self.link.subscribe();
+        let _ = link.wait_for(|link| !matches!(link, Link::Awaited)).await;
+        self.open()
     }
 }
 
@@ -105,15 +122,16 @@ impl tower::Service<RequestPacket> for WebSocket {
     fn call(&mut self, request: RequestPacket) -> Self::Future {
         let (line, within) = (Arc::clone(&self.line), self.within);
         Box::pin(async move {
-            let Some(open) = line.current() else {
-                return Err(TransportErrorKind::custom_str("the connection was lost, and is being made again"));
+            let deadline = Instant::now() + within;
+            let Ok(Some((number, open))) = timeout_at(deadline, line.known()).await else {
+                return Err(TransportErrorKind::custom_str("there is no connection; it is being made"));
             };
-            let answer = timeout(within, open.send_packet(request)).await;
+            let answer = timeout_at(deadline, open.send_packet(request)).await;
             let answer =
                 answer.unwrap_or_else(|_| Err(TransportErrorKind::custom_str(&format!("no answer within {within:?}"))));
             // One that is silent may be half open; and what waits in it may be answered to nobody.
             if answer.as_ref().is_err_and(|error| error.as_error_resp().is_none()) {
-                line.is_lost.notify_one();
+                line.lost.send_modify(|lost| *lost = number.max(*lost));
             }
             answer
         })
@@ -145,32 +163,39 @@ async fn dial(url: &Url, within: Duration) -> TransportResult<PubSubFrontend> {
 /// Makes the connection again whenever it is lost, with pauses that grow and are bounded.
 async fn keep(line: Arc<Line>, url: Url, within: Duration) {
     let node = super::shown_url(&url);
-    let mut pause = PAUSES.0;
+    let (mut number, mut pause) = (1, PAUSES.0);
     loop {
-        if let Some(open) = line.current() {
+        if let Some((open_number, open)) = line.open() {
             let since = Instant::now();
-            until_lost(&line, &open, within).await;
-            line.set(None);
+            until_lost(&line, open_number, &open, within).await;
+            line.link.send_replace(Link::Lost);
             tracing::debug!(node, "the WebSocket was lost and is being made again");
             // One that breaks as soon as it stands must not be dialled without end.
-            pause = if since.elapsed() > PAUSES.1 { PAUSES.0 } else { pause };
+            if since.elapsed() > PAUSES.1 {
+                pause = PAUSES.0;
+            }
+            number = open_number + 1;
+            sleep(pause).await;
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
         match dial(&url, within).await {
             Ok(open) => {
-                tracing::debug!(node, "the WebSocket stands again");
-                line.set(Some(open));
+                tracing::debug!(node, "the WebSocket stands");
+                line.link.send_replace(Link::Open(number, open));
                 // Whoever waits for news has missed some.
                 line.heads.send_modify(|count| *count += 1);
             }
-            Err(error) => tracing::debug!(node, error = super::without_url(&error), "the WebSocket can't be made"),
+            Err(error) => {
+                line.link.send_replace(Link::Lost);
+                tracing::debug!(node, error = super::without_url(&error), "the WebSocket can't be made");
+                sleep(pause).await;
+            }
         }
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
 /// Passes on the node's announcements until the connection is lost.
-async fn until_lost(line: &Line, open: &PubSubFrontend, within: Duration) {
+async fn until_lost(line: &Line, number: u64, open: &PubSubFrontend, within: Duration) {
     let client = RpcClientInner::new(open.clone(), false).with_id(SUBSCRIBERS_FIRST_ID);
     let provider = RootProvider::<Ethereum>::new(RpcClient::from_inner(client));
     let subscribed = timeout(within, async { provider.subscribe_blocks().await }).await;
@@ -180,6 +205,7 @@ async fn until_lost(line: &Line, open: &PubSubFrontend, within: Duration) {
         Ok(Err(error)) if error.as_error_resp().is_some() => None,
         _ => return,
     };
+    let mut lost = line.lost.subscribe();
     loop {
         let announced = async {
             match &mut heads {
@@ -188,7 +214,7 @@ async fn until_lost(line: &Line, open: &PubSubFrontend, within: Duration) {
             }
         };
         tokio::select! {
-            () = line.is_lost.notified() => return,
+            _ = lost.wait_for(|lost| *lost >= number) => return,
             announced = announced => match announced {
                 Ok(()) | Err(broadcast::error::RecvError::Lagged(_)) => line.heads.send_modify(|count| *count += 1),
                 Err(broadcast::error::RecvError::Closed) => return,
