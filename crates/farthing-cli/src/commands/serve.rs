@@ -38,7 +38,7 @@ const HEAD_AGE_MAX: Duration = Duration::from_secs(600);
 /// durably, before anything is served; stopping or killing the gateway loses none. It logs requests to standard error
 /// (FARTHING_LOG sets the level: warn, info, debug), serves until it gets SIGINT or SIGTERM, and redeems by itself:
 /// always before a payer takes away what guarantees the money, else when the gas is a small part of it, as the catalog's
-/// [redemption] says. Of several gateways on one ledger one sends at a time.
+/// redemption terms say. Of several gateways on one ledger one sends at a time.
 ///
 /// It speaks plain HTTP: put a proxy with TLS in front, and name the host it is known by with --realm.
 #[derive(Debug, Args)]
