@@ -65,6 +65,13 @@ async fn gas_gets_dearer(chain: &Chain) {
     assert_eq!((mined, next), (0, 1), "one waits, too cheap now");
 }
 
+/// Blocks are made again, and the newest has its usual room: batches are made to fit the newest block, and anvil makes
+/// the one that it owes for what waits a moment after it has answered.
+async fn blocks_have_room_again(chain: &Chain) {
+    automine(chain, true).await;
+    wait_until("a block has its usual room", || async { chain.block_gas_limit().await.unwrap() > 21_000 }).await;
+}
+
 async fn records(payee: &Payee) -> Vec<Redemption> {
     let mut records = payee.store().redemptions().await.unwrap();
     records.sort_by_key(|record| record.state != RedemptionState::Failed);
@@ -121,7 +128,7 @@ async fn a_stuck_redemption_is_replaced_at_the_same_nonce_and_pays_once() {
     automine(&chain, false).await;
     not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     gas_gets_dearer(&chain).await;
-    automine(&chain, true).await;
+    blocks_have_room_again(&chain).await;
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     let redeemed = redeemer.redeem().await.unwrap().done;
     assert_eq!((redeemed.len(), redeemed[0].vouchers, redeemed[0].paid), (1, 3, Amount::new(3 * DIME)));
@@ -299,7 +306,7 @@ async fn a_close_replaces_a_stuck_redemption() {
     automine(&chain, false).await;
     not_mined(redeemer(&fixture, &payee, chain.clone().with_mined_within(IMPATIENT)).await.redeem().await);
     gas_gets_dearer(&chain).await;
-    automine(&chain, true).await;
+    blocks_have_room_again(&chain).await;
     let redeemer = redeemer(&fixture, &payee, chain.clone()).await;
     let closed = redeemer.close(channel.id(&fixture.deployment)).await.unwrap();
     assert_eq!((closed.paid, closed.refunded), (Amount::new(DIME), Amount::new(4 * DIME)));
