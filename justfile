@@ -16,9 +16,9 @@ test:
 differential *arguments:
     cargo run --release -p farthing-differential -- {{ arguments }}
 
-# Measure how fast the payee's ledger is on this disk
+# Measure how fast a payee takes vouchers, beside what bounds it and beside others: just bench --quick
 bench *arguments:
-    cargo bench --package farthing --bench ledger -- {{ arguments }}
+    ./script/bench.sh {{ arguments }}
 
 # Compare the stores that the ledger could be kept in: just stores damage
 stores *arguments:

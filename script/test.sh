@@ -43,6 +43,10 @@ else
   step "left out, because the analysers can't be installed (see above): slither, proofs"
 fi
 
+step "speed: how figures are compared, and what is measured (./script/bench.sh measures it)"
+node --test --test-reporter=dot benches/speed/*.test.mjs
+./script/bench.sh --help >/dev/null
+
 step "rust: lints"
 cargo clippy --workspace --all-targets --all-features --locked --quiet -- --deny warnings
 step "rust: the core depends on no runtime, network or storage"
