@@ -24,9 +24,9 @@ function parseLine(line) {
 export function parse(output) {
   const printed = output.split("\n").filter((line) => line.trim() !== "").map(parseLine);
   if (printed.length === 0) throw new Error("printed no figure");
-  const keys = printed.map(keyOf);
+  const keys = printed.map((line) => `${keyOf(line)} in round ${line.round ?? 0}`);
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);
-  if (twice !== undefined) throw new Error(`printed two figures that are named ${twice}`);
+  if (twice !== undefined) throw new Error(`printed two figures of ${twice}`);
   return printed;
 }
 

@@ -23,7 +23,8 @@ test("what is no figure is refused, and not left out", () => {
   for (const output of [...refused, line({ unit: undefined }), line({ measurement: 5 })]) {
     assert.throws(() => parse(output), /^Error: printed/, output);
   }
-  assert.throws(() => parse(`${line({})}\n${line({ value: 2 })}`), /two figures that are named a$/);
+  assert.throws(() => parse(`${line({})}\n${line({ value: 2 })}`), /two figures of a in round 0$/);
+  assert.equal(parse(`${line({ round: 1 })}\n${line({ round: 2 })}`).length, 2);
 });
 
 test("the median of an even number of values lies between the two in the middle", () => {

@@ -65,7 +65,8 @@ export class Runner {
         this.say(`${program.name}, round ${round + 1}`);
         try {
           const printed = parse(await this.#once(command));
-          lines.push(...printed.map((line) => ({ ...line, round })));
+          // A program may take turns of its own; then one run of it is several rounds.
+          lines.push(...printed.map((line) => ({ ...line, round: `${round}.${line.round ?? 0}` })));
         } catch (error) {
           broken.add(program);
           failed.push({ name: program.name, reason: error.message });

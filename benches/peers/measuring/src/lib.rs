@@ -1,5 +1,5 @@
-//! What the measurements of this workspace have in common: how long they run, on how many threads, and how they say what
-//! came of it. The contract is in `benches/speed/README.md`.
+//! What the measurements of this workspace have in common: how long they run, on how many threads, and how they say
+//! what came of it. The contract is in `benches/speed/README.md`.
 
 use serde_json::{Value, json};
 use std::sync::Barrier;
@@ -59,18 +59,17 @@ pub fn rate<Call: FnMut(usize)>(threads: usize, make: impl Fn(usize) -> Call + S
 }
 
 /// Items per second when every thread works through a list of its own and the slowest ends the measurement.
-pub fn all<Item: Send>(lists: Vec<Vec<Item>>, work: impl Fn(usize, Item) + Sync) -> f64 {
+pub fn all<Item: Send>(lists: Vec<Vec<Item>>, work: impl Fn(Vec<Item>) + Sync) -> f64 {
     let items: usize = lists.iter().map(Vec::len).sum();
     let ready = Barrier::new(lists.len() + 1);
     let elapsed = std::thread::scope(|scope| {
         let started: Vec<_> = lists
             .into_iter()
-            .enumerate()
-            .map(|(thread, list)| {
+            .map(|list| {
                 let (work, ready) = (&work, &ready);
                 scope.spawn(move || {
                     ready.wait();
-                    list.into_iter().for_each(|item| work(thread, item));
+                    work(list);
                 })
             })
             .collect();
@@ -80,4 +79,13 @@ pub fn all<Item: Send>(lists: Vec<Vec<Item>>, work: impl Fn(usize, Item) + Sync)
         begun.elapsed()
     });
     items as f64 / elapsed.as_secs_f64()
+}
+
+/// Makes each thread's list on a thread of its own.
+pub fn lists<Item: Send>(threads: usize, make: impl Fn(usize) -> Vec<Item> + Sync) -> Vec<Vec<Item>> {
+    std::thread::scope(|scope| {
+        let make = &make;
+        let started: Vec<_> = (0..threads).map(|thread| scope.spawn(move || make(thread))).collect();
+        started.into_iter().map(|thread| thread.join().expect("a thread that prepares")).collect()
+    })
 }
