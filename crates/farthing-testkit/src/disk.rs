@@ -1,25 +1,72 @@
 //! A disk in memory for the embedded ledger: it fails when a test says so, and writes down what was asked of it.
 
-use farthing::payee::embedded::MarkFile;
+use farthing::payee::embedded::{JournalFile, MarkFile};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, StoreError};
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// A file of a ledger's. The mark is not one of them: it is a few bytes at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The tables.
+    Tables,
+    /// One of the journal's two files.
+    Journal(usize),
+}
+
+impl Part {
+    /// All of them, in the order of [`Content::files`].
+    pub const ALL: [Self; 3] = [Self::Tables, Self::Journal(0), Self::Journal(1)];
+
+    /// Its place among [`Content::files`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Tables => 0,
+            Self::Journal(file) => 1 + file,
+        }
+    }
+}
+
+/// What is on a disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The ledger's files.
+    pub files: [Vec<u8>; Part::ALL.len()],
+    /// The mark.
+    pub mark: Vec<u8>,
+}
+
+impl Content {
+    /// How many bytes the files have together.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.files.iter().map(Vec::len).sum()
+    }
+}
+
 /// Something that a disk was asked for, in its order.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The ledger's file was written to.
+    /// A file was written to.
     Written {
+        /// The file.
+        part: Part,
         /// From this position on.
         position: usize,
         /// These bytes.
         bytes: Vec<u8>,
     },
-    /// The ledger's file was made as long as this.
-    Resized(usize),
-    /// All of the ledger's file until here was to be on the disk.
-    Synced,
+    /// A file was made as long as this.
+    Resized {
+        /// The file.
+        part: Part,
+        /// How long.
+        length: usize,
+    },
+    /// All of a file until here was to be on the disk.
+    Synced(Part),
     /// The mark was overwritten with this.
     Marked(Vec<u8>),
     /// Not the disk's: the test began to write so many batches.
@@ -35,7 +82,7 @@ pub enum Failing {
     Nth(u64),
     /// The nth and all after it.
     From(u64),
-    /// Every one that would need more than so many bytes for the ledger's file.
+    /// Every one that would need more than so many bytes for the ledger's files.
     Beyond(usize),
 }
 
@@ -45,9 +92,8 @@ pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    ledger: Vec<u8>,
-    mark: Vec<u8>,
-    journal: Option<Vec<Event>>,
+    content: Content,
+    events: Option<Vec<Event>>,
     calls: u64,
     failed: u64,
     failing: Option<Failing>,
@@ -55,18 +101,25 @@ struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("State").field("bytes", &self.ledger.len()).finish_non_exhaustive()
+        formatter.debug_struct("State").field("bytes", &self.content.length()).finish_non_exhaustive()
     }
 }
 
 impl State {
-    /// Counts a call, after which the ledger's file would have this length, and fails it if its turn has come.
-    fn call(&mut self, length: usize) -> io::Result<()> {
+    /// Counts a call that needs no room, and fails it if its turn has come.
+    fn call(&mut self) -> io::Result<()> {
+        self.call_for(0)
+    }
+
+    /// Counts a call that makes the files so much longer.
+    fn call_for(&mut self, more: usize) -> io::Result<()> {
         self.calls += 1;
         let error = match self.failing {
             Some(Failing::Nth(nth)) if self.calls == nth => io::ErrorKind::Other,
             Some(Failing::From(nth)) if self.calls >= nth => io::ErrorKind::Other,
-            Some(Failing::Beyond(most)) if length > most => io::ErrorKind::StorageFull,
+            Some(Failing::Beyond(most)) if more > 0 && self.content.length() + more > most => {
+                io::ErrorKind::StorageFull
+            }
             _ => return Ok(()),
         };
         self.failed += 1;
@@ -74,9 +127,13 @@ impl State {
     }
 
     fn note(&mut self, event: impl FnOnce() -> Event) {
-        if let Some(journal) = &mut self.journal {
-            journal.push(event());
+        if let Some(events) = &mut self.events {
+            events.push(event());
         }
+    }
+
+    fn file(&mut self, part: Part) -> &mut Vec<u8> {
+        &mut self.content.files[part.index()]
     }
 }
 
@@ -85,16 +142,16 @@ fn outside() -> io::Error {
 }
 
 impl Disk {
-    /// A disk with a ledger and its mark on it.
+    /// A disk with a ledger on it.
     #[must_use]
-    pub fn holding(ledger: Vec<u8>, mark: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(State { ledger, mark, ..State::default() })))
+    pub fn holding(content: Content) -> Self {
+        Self(Arc::new(Mutex::new(State { content, ..State::default() })))
     }
 
     /// An empty disk that writes down what it is asked for.
     #[must_use]
     pub fn recording() -> Self {
-        Self(Arc::new(Mutex::new(State { journal: Some(Vec::new()), ..State::default() })))
+        Self(Arc::new(Mutex::new(State { events: Some(Vec::new()), ..State::default() })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -116,24 +173,34 @@ impl Disk {
     ///
     /// If the store refuses to.
     pub fn open_for(&self, identity: &LedgerIdentity) -> Result<EmbeddedStore, StoreError> {
-        let (ledger, mark) = (LedgerOnDisk(self.clone()), MarkOnDisk(self.clone()));
-        EmbeddedStore::open_on(ledger, mark, identity)
+        EmbeddedStore::open_on(self.tables(), MarkOnDisk(self.clone()), identity)
     }
 
-    /// What is in the ledger's file and in its mark, as a process sees it that opens them now.
+    /// The tables' file on this disk.
     #[must_use]
-    pub fn content(&self) -> (Vec<u8>, Vec<u8>) {
-        let state = self.state();
-        (state.ledger.clone(), state.mark.clone())
+    pub fn tables(&self) -> impl StorageBackend + use<> {
+        FileOnDisk { disk: self.clone(), part: Part::Tables }
+    }
+
+    /// The journal's two files on this disk.
+    #[must_use]
+    pub fn journal(&self) -> [Box<dyn JournalFile>; 2] {
+        [0, 1].map(|file| Box::new(FileOnDisk { disk: self.clone(), part: Part::Journal(file) }) as _)
+    }
+
+    /// What is in the files and in the mark, as a process sees it that opens them now.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        self.state().content.clone()
     }
 
     /// What it was asked for.
     #[must_use]
-    pub fn journal(&self) -> Vec<Event> {
-        self.state().journal.clone().unwrap_or_default()
+    pub fn events(&self) -> Vec<Event> {
+        self.state().events.clone().unwrap_or_default()
     }
 
-    /// Adds something of the test's own to the journal.
+    /// Adds something of the test's own to the events.
     pub fn note(&self, event: Event) {
         self.state().note(|| event);
     }
@@ -152,55 +219,103 @@ impl Disk {
     }
 }
 
+/// One of the ledger's files.
 #[derive(Debug)]
-struct LedgerOnDisk(Disk);
+struct FileOnDisk {
+    disk: Disk,
+    part: Part,
+}
 
-impl StorageBackend for LedgerOnDisk {
+impl FileOnDisk {
+    fn length(&self) -> io::Result<u64> {
+        let mut state = self.disk.state();
+        state.call()?;
+        Ok(state.file(self.part).len() as u64)
+    }
+
+    fn read(&self, position: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.call()?;
+        let position = usize::try_from(position).map_err(|_| outside())?;
+        let end = position.checked_add(out.len()).ok_or_else(outside)?;
+        out.copy_from_slice(state.file(self.part).get(position..end).ok_or_else(outside)?);
+        Ok(())
+    }
+
+    fn resize(&self, length: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let length = usize::try_from(length).map_err(|_| outside())?;
+        let more = length.saturating_sub(state.file(self.part).len());
+        state.call_for(more)?;
+        state.file(self.part).resize(length, 0);
+        state.note(|| Event::Resized { part: self.part, length });
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.call()?;
+        state.note(|| Event::Synced(self.part));
+        Ok(())
+    }
+
+    fn write(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let position = usize::try_from(position).map_err(|_| outside())?;
+        let end = position.checked_add(bytes.len()).ok_or_else(outside)?;
+        let more = end.saturating_sub(state.file(self.part).len());
+        state.call_for(more)?;
+        let file = state.file(self.part);
+        if end > file.len() {
+            file.resize(end, 0);
+        }
+        file.get_mut(position..end).ok_or_else(outside)?.copy_from_slice(bytes);
+        state.note(|| Event::Written { part: self.part, position, bytes: bytes.to_vec() });
+        Ok(())
+    }
+}
+
+impl StorageBackend for FileOnDisk {
     fn len(&self) -> io::Result<u64> {
-        let mut state = self.0.state();
-        let length = state.ledger.len();
-        state.call(length)?;
-        Ok(length as u64)
+        self.length()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut state = self.0.state();
-        let length = state.ledger.len();
-        state.call(length)?;
-        let position = usize::try_from(offset).map_err(|_| outside())?;
-        let end = position.checked_add(out.len()).ok_or_else(outside)?;
-        out.copy_from_slice(state.ledger.get(position..end).ok_or_else(outside)?);
-        Ok(())
+        self.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.0.state();
-        let length = usize::try_from(len).map_err(|_| outside())?;
-        state.call(length)?;
-        state.ledger.resize(length, 0);
-        state.note(|| Event::Resized(length));
-        Ok(())
+        self.resize(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.0.state();
-        let length = state.ledger.len();
-        state.call(length)?;
-        state.note(|| Event::Synced);
-        Ok(())
+        self.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.0.state();
-        let position = usize::try_from(offset).map_err(|_| outside())?;
-        let end = position.checked_add(data.len()).ok_or_else(outside)?;
-        state.call(end)?;
-        if end > state.ledger.len() {
-            state.ledger.resize(end, 0);
-        }
-        state.ledger.get_mut(position..end).ok_or_else(outside)?.copy_from_slice(data);
-        state.note(|| Event::Written { position, bytes: data.to_vec() });
-        Ok(())
+        self.write(offset, data)
+    }
+}
+
+impl JournalFile for FileOnDisk {
+    fn length(&self) -> io::Result<u64> {
+        self.length()
+    }
+
+    fn read(&self, position: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.read(position, bytes)
+    }
+
+    fn write(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write(position, bytes)
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.resize(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync()
     }
 }
 
@@ -210,20 +325,20 @@ struct MarkOnDisk(Disk);
 impl MarkFile for MarkOnDisk {
     fn read(&self, most: u64) -> io::Result<Vec<u8>> {
         let mut state = self.0.state();
-        state.call(0)?;
+        state.call()?;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        Ok(state.mark.iter().take(most).copied().collect())
+        Ok(state.content.mark.iter().take(most).copied().collect())
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.0.state();
-        state.call(0)?;
-        state.mark = bytes.to_vec();
+        state.call()?;
+        state.content.mark = bytes.to_vec();
         state.note(|| Event::Marked(bytes.to_vec()));
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.state().call(0)
+        self.0.state().call()
     }
 }

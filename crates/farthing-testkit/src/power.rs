@@ -1,9 +1,9 @@
-//! What a power cut may leave of a ledger: every moment of a disk's journal, with some of what was not synced by then.
+//! What a power cut may leave of a ledger: every moment of a disk's life, with some of what was not synced by then.
 //!
 //! A disk writes a sector wholly or not at all, keeps whatever was synced, and of the rest any part, in any order. So
 //! each state is what was certain, and a choice among the sectors and lengths written since.
 
-use crate::disk::Event;
+use crate::disk::{Content, Event, Part};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeSet, HashSet};
@@ -14,10 +14,8 @@ const SECTOR: usize = 512;
 /// What a power cut has left.
 #[derive(Debug)]
 pub struct Cut {
-    /// The ledger's file.
-    pub ledger: Vec<u8>,
-    /// The mark.
-    pub mark: Vec<u8>,
+    /// What is on the disk.
+    pub content: Content,
     /// How many batches were acknowledged before the cut; nothing while the ledger was still being begun.
     pub acknowledged: Option<usize>,
     /// How many batches were begun before the cut.
@@ -52,15 +50,20 @@ pub enum Syncs {
     Nothing,
 }
 
+type Files = [Vec<u8>; Part::ALL.len()];
+
+/// The sectors that differ from the certain ones: file, and number in it.
+type Touched = BTreeSet<(usize, usize)>;
+
 /// The states that a power cut may leave, each once.
 #[derive(Debug)]
 pub struct Cuts<'j> {
-    journal: &'j [Event],
+    events: &'j [Event],
     syncs: Syncs,
     /// How many states are made of each moment, at most.
     most: usize,
     at: usize,
-    certain: Vec<u8>,
+    certain: Files,
     certain_hash: u64,
     pending: Vec<&'j Event>,
     marks: Vec<&'j [u8]>,
@@ -72,15 +75,15 @@ pub struct Cuts<'j> {
 }
 
 impl<'j> Cuts<'j> {
-    /// The states that a cut may leave of a disk that was empty before its journal.
+    /// The states that a cut may leave of a disk that was empty before these events.
     #[must_use]
-    pub fn new(journal: &'j [Event], syncs: Syncs, most: usize, seed: u64) -> Self {
+    pub fn new(events: &'j [Event], syncs: Syncs, most: usize, seed: u64) -> Self {
         Self {
-            journal,
+            events,
             syncs,
             most,
             at: 0,
-            certain: Vec::new(),
+            certain: Files::default(),
             certain_hash: 0,
             pending: Vec::new(),
             marks: vec![&[]],
@@ -94,12 +97,12 @@ impl<'j> Cuts<'j> {
 
     /// Goes on to the next moment. False if there is none.
     fn step(&mut self) -> bool {
-        let Some(event) = self.journal.get(self.at) else { return false };
+        let Some(event) = self.events.get(self.at) else { return false };
         self.at += 1;
         match event {
-            Event::Written { .. } | Event::Resized(_) => self.pending.push(event),
-            Event::Synced if self.syncs == Syncs::Honest => self.settle(),
-            Event::Synced => {}
+            Event::Written { .. } | Event::Resized { .. } => self.pending.push(event),
+            Event::Synced(part) if self.syncs == Syncs::Honest => self.settle(*part),
+            Event::Synced(_) => {}
             Event::Marked(mark) => self.marks.push(mark),
             Event::Begun(batches) => self.begun = *batches,
             Event::Acknowledged(batches) => self.acknowledged = Some(*batches),
@@ -108,11 +111,13 @@ impl<'j> Cuts<'j> {
         true
     }
 
-    fn settle(&mut self) {
-        let (ledger, touched) = self.apply(Keep::All);
-        self.certain_hash = self.hash_of(&ledger, &touched);
-        self.certain = ledger;
-        self.pending.clear();
+    /// A sync of one file says nothing about the others.
+    fn settle(&mut self, part: Part) {
+        let others = self.pending.extract_if(.., |event| part_of(event) != Some(part)).collect();
+        let (files, touched) = self.apply(Keep::All);
+        self.certain_hash = self.hash_of(&files, &touched);
+        self.certain = files;
+        self.pending = others;
     }
 
     fn choose(&mut self) -> Vec<Keep> {
@@ -141,11 +146,11 @@ impl<'j> Cuts<'j> {
         keeps
     }
 
-    /// The file with a part of what is pending, and the sectors that it touches.
-    fn apply(&mut self, keep: Keep) -> (Vec<u8>, BTreeSet<usize>) {
-        let (mut ledger, mut touched) = (self.certain.clone(), BTreeSet::new());
-        // How long the file is is kept apart from its sectors: it may be lost though they are not.
-        let mut length = ledger.len();
+    /// The files with a part of what is pending, and the sectors that it touches.
+    fn apply(&mut self, keep: Keep) -> (Files, Touched) {
+        let (mut files, mut touched) = (self.certain.clone(), Touched::new());
+        // How long a file is is kept apart from its sectors: it may be lost though they are not.
+        let mut lengths: [usize; Part::ALL.len()] = std::array::from_fn(|file| files[file].len());
         for (number, event) in self.pending.iter().enumerate() {
             let (whole, sectors) = match keep {
                 Keep::None => (false, 0),
@@ -156,32 +161,42 @@ impl<'j> Cuts<'j> {
                 Keep::Sectors(percent) => (false, percent),
             };
             match event {
-                Event::Resized(resized) if whole || self.random.random_ratio(sectors, 100) => {
-                    if *resized < length {
-                        touched.extend(resized / SECTOR..length.div_ceil(SECTOR));
-                        ledger.truncate(*resized);
+                Event::Resized { part, length } if whole || self.random.random_ratio(sectors, 100) => {
+                    let file = part.index();
+                    if *length < lengths[file] {
+                        let cut = length / SECTOR..lengths[file].div_ceil(SECTOR);
+                        touched.extend(cut.map(|sector| (file, sector)));
+                        files[file].truncate(*length);
                     }
-                    length = *resized;
+                    lengths[file] = *length;
                 }
-                Event::Written { position, bytes } => {
-                    for (from, part) in sectors_of(*position, bytes) {
+                Event::Written { part, position, bytes } => {
+                    let file = part.index();
+                    for (from, bytes) in sectors_of(*position, bytes) {
                         if whole || self.random.random_ratio(sectors, 100) {
-                            overwrite(&mut ledger, from, part);
-                            touched.insert(from / SECTOR);
+                            overwrite(&mut files[file], from, bytes);
+                            touched.insert((file, from / SECTOR));
+                            // redb says how long its file is; the journal's grow with what is written to them.
+                            if *part != Part::Tables {
+                                lengths[file] = lengths[file].max(from + bytes.len());
+                            }
                         }
                     }
                 }
                 _ => {}
             }
         }
-        ledger.resize(length, 0);
-        (ledger, touched)
+        for (file, length) in files.iter_mut().zip(lengths) {
+            file.resize(length, 0);
+        }
+        (files, touched)
     }
 
-    /// A hash of a file's content, worked out from what differs from the certain one.
-    fn hash_of(&self, ledger: &[u8], touched: &BTreeSet<usize>) -> u64 {
-        touched.iter().fold(self.certain_hash, |hash, sector| {
-            hash ^ sector_hash(&self.certain, *sector) ^ sector_hash(ledger, *sector)
+    /// A hash of the files' content, worked out from what differs from the certain one.
+    fn hash_of(&self, files: &Files, touched: &Touched) -> u64 {
+        touched.iter().fold(self.certain_hash, |hash, (file, sector)| {
+            let of = |files: &Files| sector_hash(*file, &files[*file], *sector);
+            hash ^ of(&self.certain) ^ of(files)
         })
     }
 }
@@ -192,18 +207,28 @@ impl Iterator for Cuts<'_> {
     fn next(&mut self) -> Option<Cut> {
         loop {
             let Some(keep) = self.keeps.pop() else { if self.step() { continue } else { return None } };
-            let (ledger, touched) = self.apply(keep);
+            let (files, touched) = self.apply(keep);
             // The mark is never synced: any of those written may be there, and the newest asks for most.
             let newest = self.marks.len() - 1;
             let older = self.random.random_ratio(1, 8);
             let mark = self.marks[if older { self.random.random_range(0..=newest) } else { newest }].to_vec();
             let mut state = DefaultHasher::new();
-            (self.hash_of(&ledger, &touched), ledger.len(), &mark, self.acknowledged, self.begun).hash(&mut state);
+            let lengths: Vec<usize> = files.iter().map(Vec::len).collect();
+            (self.hash_of(&files, &touched), lengths, &mark, self.acknowledged, self.begun).hash(&mut state);
             if self.seen.insert(state.finish()) {
                 let (acknowledged, begun) = (self.acknowledged, self.begun);
-                return Some(Cut { ledger, mark, acknowledged, begun, moment: (self.at, keep) });
+                let content = Content { files, mark };
+                return Some(Cut { content, acknowledged, begun, moment: (self.at, keep) });
             }
         }
+    }
+}
+
+/// The file that an event changes.
+fn part_of(event: &Event) -> Option<Part> {
+    match event {
+        Event::Written { part, .. } | Event::Resized { part, .. } => Some(*part),
+        _ => None,
     }
 }
 
@@ -215,21 +240,21 @@ fn sectors_of(position: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u
     std::iter::once((position, head)).chain(rest)
 }
 
-fn overwrite(ledger: &mut Vec<u8>, from: usize, part: &[u8]) {
-    let end = from + part.len();
-    if ledger.len() < end {
-        ledger.resize(end, 0);
+fn overwrite(file: &mut Vec<u8>, from: usize, bytes: &[u8]) {
+    let end = from + bytes.len();
+    if file.len() < end {
+        file.resize(end, 0);
     }
-    ledger[from..end].copy_from_slice(part);
+    file[from..end].copy_from_slice(bytes);
 }
 
-fn sector_hash(ledger: &[u8], sector: usize) -> u64 {
-    let from = (sector * SECTOR).min(ledger.len());
-    let content = &ledger[from..(from + SECTOR).min(ledger.len())];
+fn sector_hash(number: usize, file: &[u8], sector: usize) -> u64 {
+    let from = (sector * SECTOR).min(file.len());
+    let content = &file[from..(from + SECTOR).min(file.len())];
     if content.iter().all(|byte| *byte == 0) {
         return 0;
     }
     let mut hash = DefaultHasher::new();
-    (sector, content).hash(&mut hash);
+    (number, sector, content).hash(&mut hash);
     hash.finish()
 }

@@ -6,6 +6,9 @@
 //! must be.
 
 mod file;
+#[cfg_attr(not(feature = "fault-injection"), allow(unreachable_pub, reason = "tests open a journal by itself"))]
+#[allow(dead_code, reason = "the store does not append to it yet")]
+mod journal;
 mod mark;
 mod migration;
 mod tables;
@@ -19,6 +22,8 @@ use super::views::BoxFuture;
 use farthing_core::ledger::{self, ChannelBooks, Charge, Purchase};
 use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Amount, B256, ChannelId};
+#[cfg(feature = "fault-injection")]
+pub use journal::{Journal, JournalError, JournalFile, Sizes};
 #[cfg(feature = "fault-injection")]
 pub use mark::MarkFile;
 #[cfg(not(feature = "fault-injection"))]

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod journal;
 mod kills;
 mod power;
 mod seller;

@@ -2,7 +2,7 @@
 
 use farthing::payee::store::Record;
 use farthing::payee::{PayeeStore, StoreError};
-use farthing_testkit::disk::Disk;
+use farthing_testkit::disk::{Content, Disk, Part};
 use farthing_testkit::sales::{self, Sales};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -21,10 +21,9 @@ const FEW_BATCHES: usize = 20;
 /// The header of a file says where the newest commit is.
 const HEADER: usize = 320;
 
-/// A ledger's file and its mark, after its process has closed it or was killed.
+/// A ledger's files and its mark, after its process has closed it or was killed.
 struct Left {
-    ledger: Vec<u8>,
-    mark: Vec<u8>,
+    content: Content,
     records: Vec<Record>,
 }
 
@@ -35,12 +34,12 @@ fn left(closed: bool, batches: usize) -> Left {
         at_once(store.accept_batch(&sales.batch(number))).expect("writes");
     }
     let records = at_once(sales::records(&store)).expect("reads");
-    let (mut ledger, mark) = disk.content();
+    let mut content = disk.content();
     if closed {
         drop(store);
-        ledger = disk.content().0;
+        content.files = disk.content().files;
     }
-    Left { ledger, mark, records }
+    Left { content, records }
 }
 
 /// What a damaged ledger did.
@@ -59,8 +58,8 @@ enum Finding {
 
 impl Left {
     /// Opens a damaged copy as a payee does.
-    fn open(&self, ledger: &[u8]) -> Finding {
-        let disk = Disk::holding(ledger.to_vec(), self.mark.clone());
+    fn open(&self, content: &Content) -> Finding {
+        let disk = Disk::holding(content.clone());
         let opened = catch_unwind(AssertUnwindSafe(|| match disk.open() {
             Ok(store) => match at_once(sales::records(&store)) {
                 Ok(found) if found == self.records => Finding::Harmless,
@@ -86,12 +85,13 @@ impl Left {
     }
 
     /// Bits of what was ever written: an untouched page is of no interest.
-    fn bits(&self, count: usize, seed: u64) -> Vec<(usize, u8)> {
+    fn bits(&self, part: Part, count: usize, seed: u64) -> Vec<(usize, u8)> {
+        let file = &self.content.files[part.index()];
         let mut random = StdRng::seed_from_u64(seed);
         let mut bits = Vec::new();
         while bits.len() < count {
-            let position = random.random_range(0..self.ledger.len());
-            let around = &self.ledger[position / 64 * 64..(position / 64 * 64 + 64).min(self.ledger.len())];
+            let position = random.random_range(0..file.len());
+            let around = &file[position / 64 * 64..(position / 64 * 64 + 64).min(file.len())];
             if around.iter().any(|byte| *byte != 0) {
                 bits.push((position, random.random_range(0..8)));
             }
@@ -138,13 +138,18 @@ fn quietly<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
-fn flip_each(left: &Left, bits: &[(usize, u8)], look: impl Fn(&[u8]) -> Finding) -> BTreeMap<Finding, u32> {
+fn flip_each(
+    left: &Left,
+    part: Part,
+    bits: &[(usize, u8)],
+    look: impl Fn(&Content) -> Finding,
+) -> BTreeMap<Finding, u32> {
     let mut found = BTreeMap::new();
-    let mut ledger = left.ledger.clone();
+    let mut content = left.content.clone();
     for (position, bit) in bits {
-        ledger[*position] ^= 1 << bit;
-        *found.entry(look(&ledger)).or_default() += 1;
-        ledger[*position] ^= 1 << bit;
+        content.files[part.index()][*position] ^= 1 << bit;
+        *found.entry(look(&content)).or_default() += 1;
+        content.files[part.index()][*position] ^= 1 << bit;
     }
     found
 }
@@ -158,8 +163,8 @@ fn flips() -> usize {
 fn a_flipped_bit_is_refused_or_does_no_harm() {
     for (closed, end) in [(true, "closed"), (false, "killed")] {
         let left = left(closed, BATCHES);
-        let bits = left.bits(flips(), 20_261_122);
-        let found = quietly(|| flip_each(&left, &bits, |ledger| left.open(ledger)));
+        let bits = left.bits(Part::Tables, flips(), 20_261_122);
+        let found = quietly(|| flip_each(&left, Part::Tables, &bits, |content| left.open(content)));
         println!("one bit flipped at random, {end}, {} times: {found:?}", bits.len());
         assert!(found.keys().all(|finding| matches!(finding, Finding::Harmless | Finding::Refused)), "{found:?}");
         assert!(found[&Finding::Refused] as usize > bits.len() / 5, "{found:?}");
@@ -170,9 +175,10 @@ fn a_flipped_bit_is_refused_or_does_no_harm() {
 #[test]
 fn a_flipped_bit_is_believed_by_a_store_that_does_not_verify() {
     let left = left(true, BATCHES);
-    let bits = left.bits(flips(), 20_261_122);
-    let whole = charges(&left.ledger).expect("reads");
-    let found = quietly(|| flip_each(&left, &bits, |ledger| left.open_unverified(ledger, &whole)));
+    let bits = left.bits(Part::Tables, flips(), 20_261_122);
+    let whole = charges(&left.content.files[0]).expect("reads");
+    let look = |content: &Content| left.open_unverified(&content.files[0], &whole);
+    let found = quietly(|| flip_each(&left, Part::Tables, &bits, look));
     println!("one bit flipped at random, closed, control, redb without verifying, charges only: {found:?}");
     assert!(found.get(&Finding::Wrong).is_some_and(|wrong| *wrong as usize > bits.len() / 20), "{found:?}");
 }
@@ -183,7 +189,7 @@ fn a_flipped_bit_of_the_header_is_refused_or_does_no_harm() {
     for (closed, end) in [(true, "closed"), (false, "killed")] {
         let left = left(closed, FEW_BATCHES);
         let bits: Vec<(usize, u8)> = (0..HEADER).flat_map(|position| (0..8).map(move |bit| (position, bit))).collect();
-        let found = quietly(|| flip_each(&left, &bits, |ledger| left.open(ledger)));
+        let found = quietly(|| flip_each(&left, Part::Tables, &bits, |content| left.open(content)));
         println!("every bit of the header flipped, {end}: {found:?}");
         assert!(found.keys().all(|finding| matches!(finding, Finding::Harmless | Finding::Refused)), "{found:?}");
         assert!(found[&Finding::Refused] > 100, "{found:?}");
@@ -194,12 +200,15 @@ fn a_flipped_bit_of_the_header_is_refused_or_does_no_harm() {
 fn a_file_that_was_cut_is_refused() {
     for (closed, end) in [(true, "closed"), (false, "killed")] {
         let left = left(closed, BATCHES);
-        assert_eq!(left.open(&left.ledger), Finding::Harmless);
-        let lengths = (0..left.ledger.len()).step_by(2_048).chain([1, 9, 100, left.ledger.len() - 1]);
+        assert_eq!(left.open(&left.content), Finding::Harmless);
+        let whole = left.content.files[0].len();
+        let lengths = (0..whole).step_by(2_048).chain([1, 9, 100, whole - 1]);
         let mut count = 0;
         for length in lengths {
-            let found = quietly(|| left.open(&left.ledger[..length]));
-            assert_eq!(found, Finding::Refused, "cut to {length} bytes of {}, {end}", left.ledger.len());
+            let mut cut = left.content.clone();
+            cut.files[0].truncate(length);
+            let found = quietly(|| left.open(&cut));
+            assert_eq!(found, Finding::Refused, "cut to {length} bytes of {whole}, {end}");
             count += 1;
         }
         println!("file cut, {end}, at {count} places: all refused");
@@ -209,6 +218,8 @@ fn a_file_that_was_cut_is_refused() {
 /// The control: without the mark, an emptied file is a new ledger.
 #[test]
 fn an_emptied_file_without_its_mark_is_a_new_ledger() {
-    let left = Left { mark: Vec::new(), ..left(true, FEW_BATCHES) };
-    assert_eq!(left.open(&[]), Finding::Wrong);
+    let left = left(true, FEW_BATCHES);
+    let mut emptied = Content { mark: Vec::new(), ..left.content.clone() };
+    emptied.files[0].clear();
+    assert_eq!(left.open(&emptied), Finding::Wrong);
 }

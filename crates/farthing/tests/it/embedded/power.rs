@@ -35,7 +35,7 @@ async fn history() -> Vec<Event> {
             disk.heal();
         }
     }
-    disk.journal()
+    disk.events()
 }
 
 /// What became of a ledger.
@@ -48,7 +48,7 @@ enum Finding {
 }
 
 async fn look(cut: &Cut, ledgers: &[Vec<Record>]) -> Finding {
-    let disk = Disk::holding(cut.ledger.clone(), cut.mark.clone());
+    let disk = Disk::holding(cut.content.clone());
     let store = match disk.open() {
         Ok(store) => store,
         Err(StoreError::Forgotten { .. }) => return Finding::Lost,
@@ -66,7 +66,7 @@ async fn look(cut: &Cut, ledgers: &[Vec<Record>]) -> Finding {
 
 /// After a cut the next batch is taken, whether or not it was there, and the ledger is as if nothing had happened.
 async fn go_on(cut: &Cut, batches: &[Vec<Entry>], ledgers: &[Vec<Record>]) {
-    let disk = Disk::holding(cut.ledger.clone(), cut.mark.clone());
+    let disk = Disk::holding(cut.content.clone());
     let store = disk.open().expect("opens");
     let next = cut.acknowledged.unwrap_or(0);
     let outcomes = store.accept_batch(&batches[next]).await.expect("writes");
@@ -91,10 +91,10 @@ fn most() -> usize {
 
 #[tokio::test]
 async fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let (journal, ledgers) = (history().await, sales::ledgers(3 * BATCHES + 1).await);
+    let (events, ledgers) = (history().await, sales::ledgers(3 * BATCHES + 1).await);
     let batches = Sales::default().batches(3 * BATCHES + 1);
     let (mut states, mut continued) = (0, 0);
-    for cut in Cuts::new(&journal, Syncs::Honest, most(), SEED) {
+    for cut in Cuts::new(&events, Syncs::Honest, most(), SEED) {
         let finding = look(&cut, &ledgers).await;
         assert_eq!(finding, Finding::Sound, "{:?}, {:?} acknowledged", cut.moment, cut.acknowledged);
         states += 1;
@@ -103,7 +103,7 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged() {
             continued += 1;
         }
     }
-    let calls = journal.iter().filter(|event| !matches!(event, Event::Begun(_) | Event::Acknowledged(_))).count();
+    let calls = events.iter().filter(|event| !matches!(event, Event::Begun(_) | Event::Acknowledged(_))).count();
     println!(
         "power cuts: {states} states after {calls} calls of {} batches, nothing acknowledged lost, no half of a batch; \
          {continued} of them went on",
@@ -115,10 +115,10 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged() {
 /// The controls: a disk that does not sync, and a store that acknowledges what it has only begun to write.
 #[tokio::test]
 async fn a_power_cut_loses_what_is_not_synced_or_acknowledged_too_early() {
-    let (journal, ledgers) = (history().await, sales::ledgers(3 * BATCHES + 1).await);
-    let unsynced = count(Cuts::new(&journal, Syncs::Nothing, 3, SEED), &ledgers).await;
+    let (events, ledgers) = (history().await, sales::ledgers(3 * BATCHES + 1).await);
+    let unsynced = count(Cuts::new(&events, Syncs::Nothing, 3, SEED), &ledgers).await;
     println!("power cuts, control, nothing is ever synced: {unsynced:?}");
-    let hasty = Cuts::new(&journal, Syncs::Honest, 3, SEED);
+    let hasty = Cuts::new(&events, Syncs::Honest, 3, SEED);
     let hasty = hasty.map(|cut| Cut { acknowledged: Some(cut.begun), ..cut });
     let hasty = count(hasty, &ledgers).await;
     println!("power cuts, control, acknowledged before it is written: {hasty:?}");
