@@ -70,9 +70,12 @@ async function run(options) {
   else console.log(table(report));
   if (busy) say(`note: the machine was busy before the first round (load average ${report.load.before.toFixed(2)})`);
   for (const { name, reason } of failed) say(`error: ${name} was not measured: ${reason}`);
-  if (failed.length > 0) process.exitCode = 1;
+  // A bar that nobody looks at any more would be met for ever.
+  const silent = options.whole ? bars.filter(({ name }) => !report.bars.some((bar) => bar.name === name)) : [];
+  for (const { name } of silent) say(`error: nothing was measured for the bar "${name}"`);
+  if (failed.length + silent.length > 0) process.exitCode = 1;
   if (options.check && compare(report, options.check)) process.exitCode = 1;
-  if (options.write && failed.length === 0) write(report);
+  if (options.write && process.exitCode === undefined) write(report);
 }
 
 try {

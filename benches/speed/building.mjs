@@ -1,9 +1,10 @@
 // Builds what a program of the list needs, each thing once, and says how it is started.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-// An executable of a cargo workspace, in release profile: { package, bin | bench | example, manifest?, features? }.
+// An executable of a cargo workspace, in release profile: { package, bin | bench, manifest?, features?, rustflags? }.
 export const cargo = (what) => ({ kind: "cargo", ...what });
 
 // A script for node: { script, folder }, where `folder` is installed from its package-lock.json.
@@ -32,21 +33,29 @@ export class Builder {
     return this.#done.get(key);
   }
 
-  async #compile({ package: crate, bin, bench, example, manifest, features = [] }) {
-    const [kind, name] = Object.entries({ bin, bench, example }).find(([, value]) => value !== undefined);
+  async #compile(build) {
+    const { package: crate, bin, bench, manifest, features = [], rustflags } = build;
+    const [kind, name] = Object.entries({ bin, bench }).find(([, value]) => value !== undefined);
     const words = ["build", "--release", "--locked", "--message-format=json-render-diagnostics"];
     words.push("--package", crate, `--${kind}`, name);
     if (manifest) words.push("--manifest-path", manifest);
     if (features.length > 0) words.push("--features", features.join(","));
-    this.say(`building ${crate} ${name} (the first time takes minutes)`);
-    // What is compared has a folder of its own: its dependencies are not ours.
+    this.say(`building ${[crate, name, ...features, rustflags ?? ""].join(" ").trim()} (the first time takes minutes)`);
+    // What is compared has a folder of its own: its dependencies are not ours. So has what is built for this processor.
     const target = process.env.CARGO_TARGET_DIR ?? join(this.root, "target");
-    const environment = { ...process.env, CARGO_TARGET_DIR: manifest ? join(target, "peers") : target };
+    const own = [manifest ? "peers" : "", rustflags ? "flagged" : ""].filter((part) => part !== "");
+    const environment = { ...process.env, CARGO_TARGET_DIR: join(target, ...own) };
+    if (rustflags) environment.RUSTFLAGS = rustflags;
     const messages = await this.#output("cargo", words, environment);
     const artifacts = messages.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
     const made = artifacts.find(({ executable, target: of }) => executable && of?.name === name);
     if (!made) throw new Error(`cargo built no ${kind} ${name} of ${crate}`);
-    return made.executable;
+    // The same program with other features is built to the same place.
+    const which = createHash("sha256").update(JSON.stringify(build)).digest("hex").slice(0, 8);
+    const kept = join(target, "bench", `${name}-${which}`);
+    mkdirSync(join(target, "bench"), { recursive: true });
+    copyFileSync(made.executable, kept);
+    return kept;
   }
 
   async #install(folder) {

@@ -3,6 +3,7 @@ import { cargo, node } from "./building.mjs";
 
 const peers = "benches/peers/Cargo.toml";
 const limits = cargo({ manifest: peers, package: "limits", bin: "limits" });
+const notHelping = (features = []) => cargo({ manifest: peers, package: "not-helping", bin: "not-helping", features });
 const npm = (script) => node({ folder: "benches/peers/node", script: `benches/peers/node/${script}` });
 
 // Programs of one set take turns, in this order, in every round: what a ratio is made of belongs into one set.
@@ -30,6 +31,65 @@ export const programs = [
     args: ["files"],
   },
   { name: "mppx", set: "durable", about: "npm mppx: session, channels in memory", build: npm("mppx.mjs") },
+  {
+    name: "mpp",
+    set: "durable",
+    about: "crate mpp: session, channels in memory",
+    build: cargo({ manifest: peers, package: "mpp-session", bin: "mpp-session" }),
+  },
+  {
+    name: "tap",
+    set: "durable",
+    about: "crate tap_core: receipts, in memory",
+    build: cargo({ manifest: peers, package: "tap-receipts", bin: "tap-receipts" }),
+  },
+  {
+    name: "payer",
+    set: "payer",
+    about: "a payer's part of an item: promised durably, signed, bought",
+    build: cargo({ package: "farthing", bench: "payer" }),
+  },
+  {
+    name: "timer",
+    set: "not-helping",
+    about: "waiting before a batch is synced, and not waiting",
+    build: notHelping(),
+    args: ["timer"],
+  },
+  {
+    name: "workers",
+    set: "not-helping",
+    about: "more threads that verify than cores",
+    build: notHelping(),
+    args: ["workers"],
+  },
+  {
+    name: "code",
+    set: "not-helping",
+    about: "keccak and k256 as every processor can run them",
+    build: notHelping(),
+    args: ["code", "plain"],
+  },
+  {
+    name: "code-tables",
+    set: "not-helping",
+    about: "the same with k256's precomputed tables",
+    build: notHelping(["tables"]),
+    args: ["code", "tables"],
+  },
+  {
+    name: "code-native",
+    set: "not-helping",
+    about: "the same for this processor (-C target-cpu=native)",
+    build: { ...notHelping(), rustflags: "-C target-cpu=native" },
+    args: ["code", "native"],
+  },
+  {
+    name: "statements",
+    set: "not-helping",
+    about: "PostgreSQL: a statement a voucher, and one a batch",
+    build: cargo({ package: "farthing", bench: "statements", features: ["postgres"] }),
+  },
 ];
 
 // `over` divided by `under`, or `over` alone: at least `least`, or at most `most`.

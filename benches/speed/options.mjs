@@ -42,7 +42,7 @@ export function parse(words, programs, committed) {
   if (options.write && (options.quick || names.length > 0)) {
     throw new UsageError("--write keeps the figures of a whole run: not with --quick or --only");
   }
-  return { ...options, chosen: chosenFrom(programs, names) };
+  return { ...options, whole: names.length === 0, chosen: chosenFrom(programs, names) };
 }
 
 const rounds = ({ rounds: count, seconds }) => `${count} rounds of ${seconds} s`;

@@ -1,7 +1,7 @@
 //! What bounds a payee on this machine.
 //!
-//! `limits verify`: libsecp256k1 and nothing else. Keys and signatures are parsed before the clock starts, every signature
-//! is another one, by one of a thousand keys. On one core, and on all at once.
+//! `limits verify`: libsecp256k1 and nothing else. Keys and signatures are parsed before the clock starts, every
+//! signature is another one, by one of a thousand keys. On one core, and on all at once.
 //!
 //! `limits sync`: one `fdatasync` after another, each of a few bytes or of a batch appended to a file whose space was
 //! written before, so that no metadata is synced.
@@ -52,6 +52,9 @@ fn signed(thread: usize) -> Vec<Signed> {
 }
 
 fn verify() {
+    let [first, second] = [0, 1].map(|number| signed(0).swap_remove(number));
+    let refused = first.signature.verify(Message::from_digest(second.digest), &first.key);
+    assert!(refused.is_err(), "another digest's signature is taken");
     for (name, threads) in [("one", 1), ("all", cores())] {
         let per_second = rate(threads, |thread| {
             let list = signed(thread);
@@ -69,7 +72,8 @@ fn sync() {
     const SPACE: usize = 32 << 20;
     for bytes in [200, 50_000] {
         let path = folder().join(format!("sync-{bytes}"));
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path).expect("a folder to write in");
+        let file =
+            OpenOptions::new().create(true).truncate(true).write(true).open(&path).expect("a folder to write in");
         file.write_all_at(&vec![0; SPACE], 0).expect("space on the disk");
         file.sync_all().expect("a disk that syncs");
         let record = vec![0xa5; bytes];
