@@ -92,5 +92,13 @@ export const programs = [
   },
 ];
 
+// What the payee takes without HTTP, its ledger on disk.
+const taken = "take.embedded verifier=farthing";
+
 // `over` divided by `under`, or `over` alone: at least `least`, or at most `most`.
-export const bars = [];
+export const bars = [
+  { name: "verified and durable, beside mpp in memory", over: taken, under: "mpp.accept", least: 5 },
+  { name: "verified and durable, beside tap_core in memory", over: taken, under: "tap.accept", least: 5 },
+  { name: "verified and durable, beside mppx in memory", over: taken, under: "mppx.accept", least: 50 },
+  { name: "verified and durable, beside x402 in memory", over: taken, under: "x402.accept store=memory", least: 50 },
+];
