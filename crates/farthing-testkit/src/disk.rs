@@ -1,10 +1,18 @@
 //! A disk in memory for the embedded ledger: it fails when a test says so, and writes down what was asked of it.
 
-use farthing::payee::embedded::{JournalFile, MarkFile};
+use farthing::payee::embedded::{Folding, JournalFile, MarkFile, Sizes};
 use farthing::payee::{EmbeddedStore, LedgerIdentity, StoreError};
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Small, so that a short history is folded and changes the journal's files again and again; and by whoever writes, so
+/// that a disk is asked for the same each time.
+const FOLDING: Folding = Folding {
+    size: 12 << 10,
+    in_background: false,
+    journal: Sizes { lap: 20 << 10, growth_min: 8 << 10, growth_max: 16 << 10 },
+};
 
 /// A file of a ledger's. The mark is not one of them: it is a few bytes at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,7 +181,21 @@ impl Disk {
     ///
     /// If the store refuses to.
     pub fn open_for(&self, identity: &LedgerIdentity) -> Result<EmbeddedStore, StoreError> {
-        EmbeddedStore::open_on(self.tables(), MarkOnDisk(self.clone()), identity)
+        self.open_with(FOLDING, identity)
+    }
+
+    /// Opens the ledger of [`identity`](crate::histories::identity) as a payee does: what was acknowledged is brought to
+    /// the tables by a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the store refuses to.
+    pub fn open_folding_in_background(&self) -> Result<EmbeddedStore, StoreError> {
+        self.open_with(Folding { in_background: true, ..FOLDING }, &crate::histories::identity())
+    }
+
+    fn open_with(&self, folding: Folding, identity: &LedgerIdentity) -> Result<EmbeddedStore, StoreError> {
+        EmbeddedStore::open_on(self.tables(), MarkOnDisk(self.clone()), self.journal(), folding, identity)
     }
 
     /// The tables' file on this disk.

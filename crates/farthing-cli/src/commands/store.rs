@@ -188,17 +188,19 @@ impl From<TransferError> for Failure {
 impl DataFolder {
     /// Makes sure that no ledger is here, and none was.
     fn check_vacant(&self) -> Result<(), Failure> {
-        let (ledger, mark) = (self.file(), self.file().with_extension("mark"));
+        let ledger = self.file();
         if ledger.exists() {
             let message = format!("there is a ledger already: {}", ledger.display());
             return Err(Failure::new(Code::Store, message)
                 .hint("import into another data folder with --data, or move that ledger away first"));
         }
-        if mark.exists() {
-            let message = format!("there was a ledger here, and only {} is left of it", mark.display());
-            return Err(Failure::new(Code::Store, message).hint(
-                "what it took after the export is not in the file; if you mean to go on without that, delete the mark",
-            ));
+        let beside = ["mark", "journal-0", "journal-1"].map(|extension| ledger.with_extension(extension));
+        let left: Vec<String> =
+            beside.iter().filter(|file| file.exists()).map(|file| file.display().to_string()).collect();
+        if !left.is_empty() {
+            let message = format!("there was a ledger here, and this is all that is left of it: {}", left.join(", "));
+            return Err(Failure::new(Code::Store, message)
+                .hint("what it took after the export is not in the file; to go on without that, delete what is left"));
         }
         Ok(())
     }

@@ -201,7 +201,9 @@ async fn a_ledger_is_verified_copied_and_moved() {
     assert!(creator.run(&["store", "verify", folder]).text().starts_with("nothing is wrong: 1 channel, 3 charges"));
     creator.json(&["store", "export", &path("two.jsonl"), folder]);
     assert_eq!(read("two.jsonl"), read("one.jsonl"));
-    assert_eq!(names_in(&data), ["admin.lock", "gateway.json", "ledger.mark", "ledger.redb"], "nothing is left behind");
+    let ledger = ["ledger.journal-0", "ledger.journal-1", "ledger.mark", "ledger.redb"];
+    let names: Vec<&str> = ["admin.lock", "gateway.json"].into_iter().chain(ledger).collect();
+    assert_eq!(names_in(&data), names, "nothing is left behind");
 
     // What is cut, changed or wrong begins no ledger.
     let elsewhere = path("elsewhere");

@@ -78,7 +78,7 @@ impl Seen {
 }
 
 /// Plays a record back. At the first byte of each answer the power is cut.
-async fn play(record: &str, mut ledger: PowerCut, identity: &LedgerIdentity) -> Seen {
+async fn play(record: &str, mut ledger: [PowerCut; 3], identity: &LedgerIdentity) -> Seen {
     let folder = tempfile::tempdir().expect("a folder");
     let mut seen = Seen::default();
     let mut with_receipt: HashMap<String, bool> = HashMap::new();
@@ -91,8 +91,9 @@ async fn play(record: &str, mut ledger: PowerCut, identity: &LedgerIdentity) -> 
                 let receipt = receipt_in(call);
                 with_receipt.insert(call.what.clone(), receipt.is_some());
                 if let Some(receipt) = receipt {
-                    if opened.as_ref().is_none_or(|(version, _)| *version != ledger.version) {
-                        opened = Some((ledger.version, open(folder.path(), &ledger, identity)));
+                    let version: usize = ledger.iter().map(|file| file.version).sum();
+                    if opened.as_ref().is_none_or(|(opened, _)| *opened != version) {
+                        opened = Some((version, open(&folder.path().join(version.to_string()), &ledger, identity)));
                     }
                     let store = opened.as_ref().and_then(|(_, store)| store.as_ref());
                     let durable = is_charged(store, &receipt).await;
@@ -103,16 +104,27 @@ async fn play(record: &str, mut ledger: PowerCut, identity: &LedgerIdentity) -> 
                 seen.bare += 1;
             }
         }
-        ledger.follow(&step);
+        ledger.iter_mut().for_each(|file| file.follow(&step));
     }
-    seen.syncs = ledger.syncs;
+    seen.syncs = ledger.iter().map(|file| file.syncs).sum();
     seen
 }
 
+/// What a ledger is in: its tables, and the journal before them.
+const EXTENSIONS: [&str; 3] = ["redb", "journal-0", "journal-1"];
+
+/// The files of a ledger that does not exist when a trace begins.
+fn files(ledger: &Path) -> [PowerCut; 3] {
+    EXTENSIONS.map(|extension| PowerCut::new(&ledger.with_extension(extension)))
+}
+
 /// Opens what is left after a power cut, if it is a ledger.
-fn open(folder: &Path, ledger: &PowerCut, identity: &LedgerIdentity) -> Option<EmbeddedStore> {
-    let path = folder.join(format!("ledger-{}.redb", ledger.version));
-    std::fs::write(&path, ledger.durable()).expect("writes");
+fn open(folder: &Path, ledger: &[PowerCut; 3], identity: &LedgerIdentity) -> Option<EmbeddedStore> {
+    std::fs::create_dir(folder).expect("a folder");
+    let path = folder.join("ledger.redb");
+    for (extension, file) in EXTENSIONS.into_iter().zip(ledger) {
+        std::fs::write(path.with_extension(extension), file.durable()).expect("writes");
+    }
     EmbeddedStore::open(&path, identity).ok()
 }
 
@@ -215,13 +227,13 @@ async fn no_answer_begins_before_a_power_cut_would_leave_its_charge() {
     assert_eq!(shop.stop(), 0);
 
     let record = read_record(&record, process);
-    let seen = play(&record, PowerCut::new(&ledger), &stage.identity).await;
+    let seen = play(&record, files(&ledger), &stage.identity).await;
     println!("{} answers, {} of them durable; {} syncs", seen.answers.len(), seen.durable(), seen.syncs);
     assert_eq!(seen.amounts(), bought, "not every answer was seen");
     assert_eq!((seen.answers.len(), seen.durable(), seen.bare), (BUYERS * EACH, BUYERS * EACH, 0));
 
     // The control: it is for the syncs that the power cut leaves anything.
-    let unsynced = PowerCut::new(&ledger).without_syncs();
+    let unsynced = files(&ledger).map(PowerCut::without_syncs);
     let seen = play(&record, unsynced, &stage.identity).await;
     println!("without its syncs: {} answers, {} of them durable", seen.answers.len(), seen.durable());
     assert_eq!((seen.answers.len(), seen.durable()), (BUYERS * EACH, 0));
@@ -241,7 +253,7 @@ async fn a_store_that_answers_first_is_found() {
         let process = shop.id();
         shop.kill();
         let (record, ledger) = (read_record(&record, process), task.ledger().canonicalize().expect("is there"));
-        let seen = play(&record, PowerCut::new(&ledger), task.identity()).await;
+        let seen = play(&record, files(&ledger), task.identity()).await;
         println!("{name}: {} answers, {} of them durable; {} syncs", seen.answers.len(), seen.durable(), seen.syncs);
         assert_eq!(seen.amounts(), bought, "not every answer was seen");
         if is_hasty {

@@ -27,6 +27,7 @@ async fn no_accepted_voucher_is_lost_when_the_gateway_is_killed() {
         std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777
     };
     assert_eq!((mode(""), mode("admin.sock"), mode("ledger.redb")), (0o700, 0o600, 0o600));
+    assert_eq!((mode("ledger.journal-0"), mode("ledger.journal-1")), (0o600, 0o600));
 
     let song = world.folder.path().join("nocturne.wav");
     let url = format!("{}/songs/nocturne", shop.url);

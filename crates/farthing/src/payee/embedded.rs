@@ -1,21 +1,27 @@
-//! The payee's ledger in one file, with redb: transactions, checksums, and an operating-system lock that dies with its
-//! process.
+//! The payee's ledger in files, with redb and a journal before it: transactions, checksums, and an operating-system
+//! lock that dies with its process.
 //!
-//! An acknowledged charge must never be forgotten in silence. So every commit has two phases (a torn last commit can't be
-//! taken for one that never was), every opening checks the whole file, and a mark beside it says how many batches there
-//! must be.
+//! An acknowledged charge must never be forgotten in silence. A batch is acknowledged when it is in the journal and
+//! synced; the tables follow, many batches in one commit. Every commit has two phases (a torn last commit can't be
+//! taken for one that never was), every opening checks the whole file and the journal, and a mark beside them says how
+//! many batches there must be.
 
 mod file;
 #[cfg_attr(not(feature = "fault-injection"), allow(unreachable_pub, reason = "tests open a journal by itself"))]
-#[allow(dead_code, reason = "the store does not append to it yet")]
 mod journal;
+mod keeping;
+mod loading;
 mod mark;
 mod migration;
+mod overlay;
+mod packed;
+mod shelves;
+mod showing;
 mod tables;
 
 use super::posting::{self, Needs, Rows};
 use super::store::{
-    Entry, Lease, LedgerIdentity, Outcome, Owing, OwingVisitor, PayeeStore, Record, RecordKind, Redemption, Relayed,
+    Entry, Lease, LedgerIdentity, Outcome, OwingVisitor, PayeeStore, Record, RecordKind, Redemption, Relayed,
     StoreError, Visitor,
 };
 use super::views::BoxFuture;
@@ -24,54 +30,69 @@ use farthing_core::wire::ChallengeSecret;
 use farthing_core::{AccountId, Amount, B256, ChannelId};
 #[cfg(feature = "fault-injection")]
 pub use journal::{Journal, JournalError, JournalFile, Sizes};
+#[cfg(not(feature = "fault-injection"))]
+use journal::{Journal, JournalFile};
+#[cfg(feature = "fault-injection")]
+pub use keeping::Folding;
+#[cfg(not(feature = "fault-injection"))]
+use keeping::Folding;
+use keeping::{Keeping, Kept};
 #[cfg(feature = "fault-injection")]
 pub use mark::MarkFile;
 #[cfg(not(feature = "fault-injection"))]
 use mark::MarkFile;
 use mark::{LedgerName, Mark, Marked};
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable};
-use redb::{Error as Trouble, StorageBackend, WriteTransaction};
-use serde::de::DeserializeOwned;
+use redb::{Builder, Database, DatabaseError, Error as Trouble, ReadableTable, StorageBackend, WriteTransaction};
+use shelves::{Shelves, purchase_in};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::future::ready;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::{
-    ACCOUNTS, BOOKS, Bytes, CHARGES, CREDITS, FINAL_REDEMPTIONS, META, PURCHASES, REDEMPTIONS, RELAY_SPENT, RELAYED,
-    RELAYED_BY_REQUEST, Rowset, SCHEMA_VERSION, UNSETTLED, amount_key, apply, channel_id_of, channels_of, decode,
-    encode, first_charge_above, get, load, make_tables, purchase_key, sum, sums,
+    ACCOUNTS, Bytes, META, REDEMPTIONS, RELAY_SPENT, RELAYED, RELAYED_BY_REQUEST, SCHEMA_VERSION, UNSETTLED,
+    channels_of, decode, encode, get, make_tables, sum,
 };
-
-/// What a batch is answered, and the lease if it has changed.
-type Decided = (Vec<Outcome>, Option<Lease>);
 
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// A ledger in one file. One process at a time has it open.
+/// A ledger in files beside one another. One process at a time has it open.
 ///
 /// After an error in writing it answers nothing but errors until it is opened again: what the disk holds is not known
 /// then. A batch that failed may turn out to be there; nothing of it was served, and its retry finds it.
 pub struct EmbeddedStore {
-    database: Database,
-    mark: Mark,
-    path: String,
-    /// Not in the file. Whoever had the lease of an earlier opening wrote through that, which has ended: the file is
+    kept: Kept,
+    writing: Mutex<Writing>,
+}
+
+/// What the one writer goes on from.
+struct Writing {
+    /// The newest batch.
+    last: u64,
+    /// Not in the files. Whoever had the lease of an earlier opening wrote through that, which has ended: the ledger is
     /// one process's at a time, and one store's in it. So its fence may come again and fences nobody, and the next
     /// process need not wait until the lease of one that was killed runs out.
-    lease: Mutex<Option<Lease>>,
+    lease: Option<Lease>,
 }
 
 impl fmt::Debug for EmbeddedStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("EmbeddedStore").field("path", &self.path).finish_non_exhaustive()
+        formatter.debug_struct("EmbeddedStore").field("kept", &self.kept).finish_non_exhaustive()
     }
 }
 
+/// What a ledger lies on, beside its tables.
+struct Beside {
+    mark: Box<dyn MarkFile>,
+    marked: Option<Marked>,
+    journal: [Box<dyn JournalFile>; 2],
+}
+
 impl EmbeddedStore {
-    /// Opens a ledger, or begins one. The file is readable by its owner only.
+    /// Opens a ledger, or begins one. Its files are readable by their owner only.
     ///
     /// # Errors
     ///
@@ -79,20 +100,21 @@ impl EmbeddedStore {
     /// something, or the disk fails.
     pub fn open(path: &Path, identity: &LedgerIdentity) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
+        let private = |path: &Path| file::private(path).map_err(|error| failed_at(&path.display().to_string(), &error));
         let mark_path = mark::path_beside(path);
-        let mark_failed = |error: io::Error| failed_at(&mark_path.display().to_string(), &error);
-        let mark_file = file::private(&mark_path).map_err(mark_failed)?;
-        let marked = mark::read(&mark_file).map_err(mark_failed)?;
+        let mark_file = private(&mark_path)?;
+        let marked = mark::read(&mark_file).map_err(|error| failed_at(&mark_path.display().to_string(), &error))?;
         let acknowledged = marked.map_or(0, |marked| marked.batches);
         if acknowledged > 0 && !path.exists() {
             return Err(StoreError::Forgotten { path: shown, found: 0, acknowledged });
         }
         let ledger = file::ledger(path, acknowledged).map_err(|error| failed_at(&shown, &error))?;
-        let store = Self::check(ledger, Box::new(mark_file), marked, shown, identity)?;
-        // A file that was just made is there after a power cut only if its folder is on the disk as well.
+        let journal = |file| private(&journal::path_beside(path, file)).map(|file| Box::new(file) as _);
+        let beside = Beside { mark: Box::new(mark_file), marked, journal: [journal(0)?, journal(1)?] };
+        // Files that were just made are there after a power cut only if their folder is on the disk as well.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| store.failed(&error))?;
-        Ok(store)
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed_at(&shown, &error))?;
+        Self::check(ledger, beside, Folding::PAYEES, shown, identity)
     }
 
     /// Opens a ledger, or begins one, on a disk of the caller's own.
@@ -104,6 +126,8 @@ impl EmbeddedStore {
     pub fn open_on(
         ledger: impl StorageBackend,
         mark: impl MarkFile + 'static,
+        journal: [Box<dyn JournalFile>; 2],
+        folding: Folding,
         identity: &LedgerIdentity,
     ) -> Result<Self, StoreError> {
         let failed = |error: io::Error| failed_at("on a disk of the caller's", &error);
@@ -111,189 +135,176 @@ impl EmbeddedStore {
         if marked.is_none_or(|marked| marked.batches == 0) {
             file::empty_if_never_begun(&ledger).map_err(failed)?;
         }
-        Self::check(ledger, Box::new(mark), marked, "on a disk of the caller's".to_owned(), identity)
+        let beside = Beside { mark: Box::new(mark), marked, journal };
+        Self::check(ledger, beside, folding, "on a disk of the caller's".to_owned(), identity)
     }
 
     /// Begins a new ledger, or makes sure that an old one is what was asked for and has forgotten nothing.
     fn check(
         ledger: impl StorageBackend,
-        mark_file: Box<dyn MarkFile>,
-        marked: Option<Marked>,
+        beside: Beside,
+        folding: Folding,
         path: String,
         identity: &LedgerIdentity,
     ) -> Result<Self, StoreError> {
+        let failed = |error: &dyn fmt::Display| failed_at(&path, error);
         // Without a check at opening redb believes whatever a file says that was closed.
         let database =
             Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create_with_backend(ledger);
         let database = database.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
-            error => failed_at(&path, &error),
+            error => failed(&error),
         })?;
-        let found = begin_or_check(&database, &path, identity)?;
-        let acknowledged = marked.map_or(0, |marked| marked.batches);
-        let is_other = marked.is_some_and(|marked| marked.ledger != found.ledger);
-        let found_batches = if is_other { 0 } else { found.batches };
-        if acknowledged > found_batches {
-            return Err(StoreError::Forgotten { path, found: found_batches, acknowledged });
+        let Marked { ledger, batches: folded } = begin_or_check(&database, &path, identity)?;
+        let acknowledged = beside.marked.map_or(0, |marked| marked.batches);
+        if acknowledged > 0 && beside.marked.is_some_and(|marked| marked.ledger != ledger) {
+            return Err(StoreError::Forgotten { path, found: 0, acknowledged });
         }
-        let mark = Mark::begin(mark_file, found).map_err(|error| failed_at(&path, &error))?;
-        Ok(Self { database, mark, path, lease: Mutex::default() })
-    }
-
-    fn failed(&self, reason: &dyn fmt::Display) -> StoreError {
-        failed_at(&self.path, reason)
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        body: impl FnOnce(&ReadTransaction) -> Result<T, Trouble>,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
-        let result = self.database.begin_read().map_err(Trouble::from).and_then(|reader| body(&reader));
-        Box::pin(ready(result.map_err(|error| self.failed(&error))))
-    }
-
-    fn write<T>(&self, body: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        // Committing syncs the file (redb's default durability); dropping the transaction undoes it.
-        let mut transaction = self.database.begin_write().map_err(|error| self.failed(&error))?;
-        transaction.set_two_phase_commit(true);
-        let result = body(&transaction)?;
-        let batches = count_batch(&transaction).map_err(|error| self.failed(&error))?;
-        transaction.commit().map_err(|error| self.failed(&error))?;
-        // It is durable whether or not it can be counted; a mark that lags refuses nothing.
-        if let Err(error) = self.mark.write(batches) {
-            tracing::warn!(%error, path = %self.path, "the mark beside the ledger can't be written");
+        let (journal, batches) =
+            Journal::open(beside.journal, ledger, folded, folding.journal).map_err(|error| failed(&error))?;
+        let last = batches.last().map_or(folded, |(batch, _)| *batch);
+        if acknowledged > last {
+            return Err(StoreError::Forgotten { path, found: last, acknowledged });
         }
-        Ok(result)
+        let mark = Mark::begin(beside.mark, Marked { ledger, batches: last }).map_err(|error| failed(&error))?;
+        let keeping = Keeping::new(database, journal, mark, path, folding, folded);
+        for (batch, content) in batches {
+            keeping.take_up(batch, &content)?;
+        }
+        let kept = Kept::begin(keeping)?;
+        kept.keeping.settle()?;
+        Ok(Self { kept, writing: Mutex::new(Writing { last, lease: None }) })
+    }
+
+    /// Brings all that was acknowledged to the tables, so that the ledger's file alone has all of it, and closes it.
+    /// Dropping it does the same, and can't say when it fails; then the rest is in the journal.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.kept.end()
+    }
+
+    fn keeping(&self) -> &Keeping {
+        &self.kept.keeping
+    }
+
+    /// Held until a batch is durable: what was fenced by a lease is written before the lease passes on.
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn accept(&self, batch: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
         let needs = Needs::of(batch);
-        if !needs.lease {
-            return self.accept_under(None, batch, &needs).map(|(outcomes, _)| outcomes);
-        }
-        // Held until the batch is durable: what was fenced by this lease is written before it passes on.
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        let (outcomes, changed) = if batch.iter().all(|entry| matches!(entry, Entry::Lease { .. })) {
-            self.decide_on_lease(*lease, batch)?
+        let (mut writing, keeping) = (self.writing(), self.keeping());
+        let lease = writing.lease;
+        let (outcomes, changed) = if !batch.is_empty() && batch.iter().all(|one| matches!(one, Entry::Lease { .. })) {
+            // A lease is renewed day and night, and nothing of it is in the files: so the disk is left in peace.
+            // Whoever could not write under the lease is not given it.
+            drop(keeping.overlay()?);
+            let (outcomes, changes) = posting::post(batch, Rows { lease, ..Rows::default() });
+            (outcomes, changes.lease)
         } else {
-            self.accept_under(*lease, batch, &needs)?
+            keeping.make_room()?;
+            let rows = keeping.load(&needs)?;
+            let (outcomes, changes) = posting::post(batch, Rows { lease, ..rows });
+            let changed = changes.lease;
+            keeping.write(&mut writing.last, changes)?;
+            (outcomes, changed)
         };
-        *lease = changed.or(*lease);
+        writing.lease = changed.or(lease);
         Ok(outcomes)
     }
 
-    /// Returns the lease as well, if it has changed.
-    fn accept_under(&self, lease: Option<Lease>, batch: &[Entry], needs: &Needs) -> Result<Decided, StoreError> {
-        self.write(|transaction| {
-            let rows = load(transaction, needs).map_err(|error| self.failed(&error))?;
-            let (outcomes, changes) = posting::post(batch, Rows { lease, ..rows });
-            apply(transaction, &changes).map_err(|error| self.failed(&error))?;
-            Ok((outcomes, changes.lease))
-        })
-    }
-
-    /// A lease is renewed day and night, and nothing of it is in the file: so the disk is left in peace.
-    fn decide_on_lease(&self, lease: Option<Lease>, batch: &[Entry]) -> Result<Decided, StoreError> {
-        // Whoever could not write under the lease is not given it.
-        self.database.begin_write().map_err(|error| self.failed(&error))?;
-        let (outcomes, changes) = posting::post(batch, Rows { lease, ..Rows::default() });
-        Ok((outcomes, changes.lease))
-    }
-
     fn put_back(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let rows = load(transaction, &posting::restore_needs(records)).map_err(|error| self.failed(&error))?;
-            let changes = posting::restore(records, rows)?;
-            apply(transaction, &changes).map_err(|error| self.failed(&error))
-        })
+        let (mut writing, keeping) = (self.writing(), self.keeping());
+        keeping.make_room()?;
+        let rows = keeping.load(&posting::restore_needs(records))?;
+        let changes = posting::restore(records, rows)?;
+        keeping.write(&mut writing.last, changes)
     }
 
-    fn show_owing(&self, visitor: OwingVisitor<'_>) -> Result<(), StoreError> {
-        let reader = self.database.begin_read().map_err(|error| self.failed(&error))?;
-        let charges = reader.open_table(CHARGES).map_err(|error| self.failed(&error))?;
-        self.each(&reader, BOOKS, |key, books: ChannelBooks| {
-            if books.outstanding().is_zero() {
-                return Ok(());
+    fn channels_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
+        let keeping = self.keeping();
+        let overlay = keeping.overlay()?;
+        let new = overlay.generations().flat_map(|one| one.new_channels_of(account)).copied();
+        let mut found: BTreeMap<ChannelId, Option<ChannelBooks>> = new.map(|channel_id| (channel_id, None)).collect();
+        let reader = keeping.reader()?;
+        let mut look = || {
+            let shelves = Shelves::of(&reader)?;
+            let known = channels_of(&reader.open_table(ACCOUNTS)?, account.0.as_slice())?;
+            found.extend(known.into_iter().map(|channel_id| (channel_id, None)));
+            for (channel_id, books) in &mut found {
+                let newest = overlay.find(|generation| generation.books(*channel_id));
+                *books = newest.map_or_else(|| shelves.books(*channel_id), |books| Ok(Some(books)))?;
             }
-            let channel_id = channel_id_of(key);
-            let since = match first_charge_above(&charges, channel_id, books.redeemed) {
-                Ok(charge) => charge.at,
-                // Damage hides neither what the others owe nor this one: it counts as old, and redeeming it names it.
-                Err(Trouble::Corrupted(_)) => farthing_core::Timestamp::from_unix_seconds(0),
-                Err(error) => return Err(self.failed(&error)),
-            };
-            visitor(Owing { channel_id, books, since })
-        })
+            Ok(())
+        };
+        look().map_err(|error: Trouble| keeping.failed(&error))?;
+        Ok(found.into_iter().filter_map(|(channel_id, books)| Some((channel_id, books?))).collect())
     }
 
-    fn show(&self, kinds: &[RecordKind], visitor: Visitor<'_>) -> Result<(), StoreError> {
-        let reader = self.database.begin_read().map_err(|error| self.failed(&error))?;
-        for kind in kinds {
-            self.show_kind(&reader, *kind, visitor)?;
-        }
-        Ok(())
-    }
-
-    fn show_kind(&self, reader: &ReadTransaction, kind: RecordKind, visitor: Visitor<'_>) -> Result<(), StoreError> {
-        match kind {
-            RecordKind::Channel => self.show_rows(reader, BOOKS, visitor, |key, books| Record::Channel {
-                channel_id: channel_id_of(key),
-                books,
-            }),
-            RecordKind::Charge => self.show_rows(reader, CHARGES, visitor, |key, charge| Record::Charge {
-                channel_id: channel_id_of(key),
-                charge,
-            }),
-            RecordKind::Credit => self.show_rows(reader, CREDITS, visitor, |key, credit| Record::Credit {
-                channel_id: channel_id_of(key),
-                credit,
-            }),
-            RecordKind::FinalRedemption => self.show_rows(reader, FINAL_REDEMPTIONS, visitor, |key, redemption| {
-                Record::FinalRedemption { channel_id: channel_id_of(key), redemption }
-            }),
-            RecordKind::Redemption => {
-                self.show_rows(reader, REDEMPTIONS, visitor, |_, redemption| Record::Redemption { redemption })
-            }
-            RecordKind::Relayed => {
-                let mut all: Vec<Relayed> = Vec::new();
-                self.each(reader, RELAYED, |_, relayed| {
-                    all.push(relayed);
-                    Ok(())
-                })?;
-                all.sort_by_key(|relayed| relayed.at);
-                all.into_iter().try_for_each(|relayed| visitor(Record::Relayed { relayed }))
-            }
-            RecordKind::Strangers => {
-                let days = sums(reader).map_err(|error| self.failed(&error))?;
-                days.into_iter().try_for_each(|(day, amount)| visitor(Record::Strangers { day, amount }))
-            }
-        }
-    }
-
-    fn show_rows<T: DeserializeOwned>(
+    /// A channel's books, and of its charges one that memory or the tables have: the better of both.
+    fn pick(
         &self,
-        reader: &ReadTransaction,
-        table: Rowset,
-        visitor: Visitor<'_>,
-        make: impl Fn(&[u8], T) -> Record,
-    ) -> Result<(), StoreError> {
-        self.each(reader, table, |key, value| visitor(make(key, value)))
+        channel_id: ChannelId,
+        in_memory: impl Fn(&overlay::Generation, &ChannelBooks) -> Option<Charge>,
+        in_tables: impl FnOnce(
+            &Shelves<redb::ReadOnlyTable<Bytes, Bytes>>,
+            &ChannelBooks,
+        ) -> Result<Option<Charge>, Trouble>,
+        better: impl Fn(&Charge) -> Amount,
+    ) -> Result<Option<(ChannelBooks, Charge)>, StoreError> {
+        let keeping = self.keeping();
+        let failed = |error: Trouble| keeping.failed(&error);
+        let overlay = keeping.overlay()?;
+        let reader = keeping.reader()?;
+        let shelves = Shelves::of(&reader).map_err(failed)?;
+        let books = match overlay.find(|generation| generation.books(channel_id)) {
+            Some(books) => books,
+            None => match shelves.books(channel_id).map_err(failed)? {
+                Some(books) => books,
+                None => return Ok(None),
+            },
+        };
+        let in_memory: Vec<Charge> = overlay.generations().filter_map(|one| in_memory(one, &books)).collect();
+        drop(overlay);
+        let all = in_memory.into_iter().chain(in_tables(&shelves, &books).map_err(failed)?);
+        Ok(all.max_by_key(better).map(|charge| (books, charge)))
     }
 
-    fn each<T: DeserializeOwned>(
-        &self,
-        reader: &ReadTransaction,
-        table: Rowset,
-        mut body: impl FnMut(&[u8], T) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let table = reader.open_table(table).map_err(|error| self.failed(&error))?;
-        for entry in table.iter().map_err(|error| self.failed(&error))? {
-            let (key, value) = entry.map_err(|error| self.failed(&error))?;
-            let value = decode(value.value()).map_err(|error| self.failed(&error))?;
-            body(key.value(), value)?;
+    fn all_unsettled(&self) -> Result<Vec<Redemption>, StoreError> {
+        let keeping = self.keeping();
+        let overlay = keeping.overlay()?;
+        let mut newest: BTreeMap<B256, Redemption> = BTreeMap::new();
+        for generation in overlay.generations() {
+            newest.extend(generation.redemptions.iter().map(|(hash, redemption)| (*hash, redemption.clone())));
         }
-        Ok(())
+        let reader = keeping.reader()?;
+        drop(overlay);
+        let mut in_tables = Vec::new();
+        let mut look = || {
+            let (redemptions, unsettled) = (reader.open_table(REDEMPTIONS)?, reader.open_table(UNSETTLED)?);
+            let missing = || Trouble::Corrupted("a redemption that is not settled is missing".to_owned());
+            for entry in unsettled.iter()? {
+                let (hash, ()) = entry.map(|(hash, _)| (hash, ()))?;
+                let redemption: Redemption = get(&redemptions, hash.value())?.ok_or_else(missing)?;
+                if !newest.contains_key(&redemption.hash) {
+                    in_tables.push(redemption);
+                }
+            }
+            Ok(())
+        };
+        look().map_err(|error: Trouble| keeping.failed(&error))?;
+        let in_memory = newest.into_values().filter(|redemption| redemption.state.is_unsettled());
+        Ok(in_memory.chain(in_tables).collect())
     }
+}
+
+/// What the embedded store does it does at once.
+fn at_once<'a, T: Send + 'a>(result: Result<T, StoreError>) -> BoxFuture<'a, Result<T, StoreError>> {
+    Box::pin(ready(result))
 }
 
 impl PayeeStore for EmbeddedStore {
@@ -306,99 +317,110 @@ impl PayeeStore for EmbeddedStore {
     }
 
     fn challenge_secret(&self) -> BoxFuture<'_, Result<ChallengeSecret, StoreError>> {
-        self.read(|reader| {
-            let secret = reader.open_table(META)?.get("challenge-secret")?.map(|secret| secret.value().to_vec());
-            let missing = || Trouble::Corrupted("the challenge secret is missing".to_owned());
-            secret.and_then(ChallengeSecret::new).ok_or_else(missing)
-        })
+        let secret = self.keeping().find(
+            |_| None,
+            |reader| {
+                let secret = reader.open_table(META)?.get("challenge-secret")?.map(|secret| secret.value().to_vec());
+                Ok(secret.and_then(ChallengeSecret::new))
+            },
+        );
+        let missing = || self.keeping().failed(&"the challenge secret is missing");
+        at_once(secret.and_then(|secret| secret.ok_or_else(missing)))
     }
 
     fn books(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<ChannelBooks>, StoreError>> {
-        self.read(|reader| get(&reader.open_table(BOOKS)?, channel_id.0.as_slice()))
+        at_once(
+            self.keeping()
+                .find(|generation| generation.books(channel_id), |reader| Shelves::of(reader)?.books(channel_id)),
+        )
     }
 
     fn books_of(&self, account: AccountId) -> BoxFuture<'_, Result<Vec<(ChannelId, ChannelBooks)>, StoreError>> {
-        self.read(|reader| {
-            let books = reader.open_table(BOOKS)?;
-            let channels = channels_of(&reader.open_table(ACCOUNTS)?, account)?;
-            let found = channels.into_iter().map(|id| Ok(get(&books, id.0.as_slice())?.map(|books| (id, books))));
-            found.filter_map(Result::transpose).collect()
-        })
+        at_once(self.channels_of(account))
     }
 
     fn charge(&self, id: ChannelId, cumulative_amount: Amount) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
-        self.read(|reader| get(&reader.open_table(CHARGES)?, &amount_key(id, cumulative_amount)))
+        at_once(self.keeping().find(
+            |generation| generation.charge(&(id, cumulative_amount)).map(|charge| charge.as_ref().clone()),
+            |reader| Shelves::of(reader)?.charge(id, cumulative_amount),
+        ))
     }
 
     fn purchase(&self, purchase: Purchase) -> BoxFuture<'_, Result<Option<(ChannelId, Charge)>, StoreError>> {
-        self.read(|reader| {
-            let purchases = reader.open_table(PURCHASES)?;
-            let Some(id) = purchases.get(purchase_key(&purchase).as_slice())? else { return Ok(None) };
-            let charge = get(&reader.open_table(CHARGES)?, id.value())?;
-            Ok(charge.map(|charge| (channel_id_of(id.value()), charge)))
-        })
+        at_once(
+            self.keeping().find(|generation| generation.purchase(&purchase), |reader| purchase_in(reader, &purchase)),
+        )
     }
 
     fn redeemable(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
-        self.read(|reader| {
-            let books = get::<ChannelBooks>(&reader.open_table(BOOKS)?, channel_id.0.as_slice())?;
-            let Some(books) = books else { return Ok(None) };
-            let charges = reader.open_table(CHARGES)?;
-            let (first, last) = (amount_key(channel_id, Amount::ZERO), amount_key(channel_id, books.due()));
-            let Some(entry) = charges.range(first.as_slice()..=last.as_slice())?.next_back() else { return Ok(None) };
-            let charge = decode::<Charge>(entry?.1.value())?;
-            Ok(ledger::is_redeemable(&books, &charge).then_some(charge))
-        })
+        let highest = self.pick(
+            channel_id,
+            |generation, books| generation.at_or_below(channel_id, books.due()).map(|charge| charge.as_ref().clone()),
+            |shelves, books| shelves.at_or_below(channel_id, books.due()),
+            |charge| charge.cumulative_amount,
+        );
+        let redeemable = |(books, charge): &(_, _)| ledger::is_redeemable(books, charge);
+        at_once(highest.map(|highest| highest.filter(redeemable).map(|(_, charge)| charge)))
     }
 
     fn last_resort(&self, channel_id: ChannelId) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
-        self.read(|reader| {
-            let books = get::<ChannelBooks>(&reader.open_table(BOOKS)?, channel_id.0.as_slice())?;
-            let Some(books) = books else { return Ok(None) };
-            let charges = reader.open_table(CHARGES)?;
-            let first = amount_key(channel_id, books.due());
-            let last = amount_key(channel_id, Amount::new(u128::MAX));
-            let Some(entry) = charges.range(first.as_slice()..=last.as_slice())?.next() else { return Ok(None) };
-            let charge = decode::<Charge>(entry?.1.value())?;
-            Ok(ledger::is_last_resort(&books, &charge).then_some(charge))
-        })
+        let lowest = self.pick(
+            channel_id,
+            |generation, books| generation.at_or_above(channel_id, books.due()).map(|charge| charge.as_ref().clone()),
+            |shelves, books| shelves.at_or_above(channel_id, books.due()),
+            |charge| Amount::new(u128::MAX).saturating_sub(charge.cumulative_amount),
+        );
+        let is_last_resort = |(books, charge): &(_, _)| ledger::is_last_resort(books, charge);
+        at_once(lowest.map(|lowest| lowest.filter(is_last_resort).map(|(_, charge)| charge)))
     }
 
     fn relayed(&self, request: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>> {
-        self.read(|reader| {
-            let by_request = reader.open_table(RELAYED_BY_REQUEST)?;
-            let Some(hash) = by_request.get(request.as_slice())? else { return Ok(None) };
-            get(&reader.open_table(RELAYED)?, hash.value())
-        })
+        let hash = self.keeping().find(
+            |generation| generation.relayed_by_request.get(&request).copied(),
+            |reader| {
+                let by_request = reader.open_table(RELAYED_BY_REQUEST)?;
+                Ok(by_request.get(request.as_slice())?.map(|hash| B256::from_slice(hash.value())))
+            },
+        );
+        match hash {
+            Ok(Some(hash)) => self.relayed_in(hash),
+            Ok(None) => at_once(Ok(None)),
+            Err(error) => at_once(Err(error)),
+        }
     }
 
     fn relayed_in(&self, hash: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>> {
-        self.read(|reader| get(&reader.open_table(RELAYED)?, hash.as_slice()))
+        at_once(self.keeping().find(
+            |generation| generation.relayed.get(&hash).copied(),
+            |reader| get(&reader.open_table(RELAYED)?, hash.as_slice()),
+        ))
     }
 
     fn relay_spent(&self, day: u64) -> BoxFuture<'_, Result<Amount, StoreError>> {
-        self.read(|reader| Ok(sum(&reader.open_table(RELAY_SPENT)?, day)?.unwrap_or_default()))
+        let spent = self.keeping().find(
+            |generation| generation.relay_spent.get(&day).copied(),
+            |reader| sum(&reader.open_table(RELAY_SPENT)?, day),
+        );
+        at_once(spent.map(Option::unwrap_or_default))
     }
 
     fn unsettled(&self) -> BoxFuture<'_, Result<Vec<Redemption>, StoreError>> {
-        self.read(|reader| {
-            let redemptions = reader.open_table(REDEMPTIONS)?;
-            let unsettled = reader.open_table(UNSETTLED)?;
-            let missing = || Trouble::Corrupted("a redemption that is not settled is missing".to_owned());
-            unsettled.iter()?.map(|entry| get(&redemptions, entry?.0.value())?.ok_or_else(missing)).collect()
-        })
+        at_once(self.all_unsettled())
     }
 
     fn redemption(&self, hash: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>> {
-        self.read(|reader| get(&reader.open_table(REDEMPTIONS)?, hash.as_slice()))
+        at_once(self.keeping().find(
+            |generation| generation.redemptions.get(&hash).cloned(),
+            |reader| get(&reader.open_table(REDEMPTIONS)?, hash.as_slice()),
+        ))
     }
 
     fn visit_owing<'a>(&'a self, visitor: OwingVisitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { self.show_owing(visitor) })
+        Box::pin(async move { self.keeping().show_owing(visitor) })
     }
 
     fn visit<'a>(&'a self, kinds: &'a [RecordKind], visitor: Visitor<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { self.show(kinds, visitor) })
+        Box::pin(async move { self.keeping().show(kinds, visitor) })
     }
 }
 
@@ -415,7 +437,7 @@ fn begin_or_check(database: &Database, path: &str, identity: &LedgerIdentity) ->
     }
     match version {
         Some(SCHEMA_VERSION) => {}
-        Some(found @ (1 | 2)) => begin_from(found, &transaction).map_err(failed)?,
+        Some(found @ 1..SCHEMA_VERSION) => begin_from(found, &transaction).map_err(failed)?,
         Some(found) => {
             return Err(StoreError::Schema { path: path.to_owned(), found, expected: SCHEMA_VERSION });
         }
@@ -444,7 +466,10 @@ fn begin_from(version: u32, transaction: &WriteTransaction) -> Result<(), Troubl
         migration::from_version_one(transaction)?;
         name_ledger(&mut transaction.open_table(META)?)?;
     }
-    migration::from_version_two(transaction)?;
+    if version <= 2 {
+        migration::from_version_two(transaction)?;
+    }
+    migration::from_version_three(transaction)?;
     transaction.open_table(META)?.insert("version", encode(&SCHEMA_VERSION)?.as_slice())?;
     Ok(())
 }
@@ -456,13 +481,6 @@ fn marked(transaction: &WriteTransaction) -> Result<Marked, Trouble> {
     let ledger = meta.get("name")?.and_then(|name| LedgerName::try_from(name.value()).ok()).ok_or_else(missing)?;
     let batches = meta.get("batches")?.map(|batches| decode(batches.value())).transpose()?.ok_or_else(missing)?;
     Ok(Marked { ledger, batches })
-}
-
-/// Counts one more batch, in the same transaction.
-fn count_batch(transaction: &WriteTransaction) -> Result<u64, Trouble> {
-    let batches = marked(transaction)?.batches.saturating_add(1);
-    transaction.open_table(META)?.insert("batches", encode(&batches)?.as_slice())?;
-    Ok(batches)
 }
 
 fn name_ledger(meta: &mut redb::Table<'_, &str, Bytes>) -> Result<(), Trouble> {

@@ -9,7 +9,9 @@ use farthing_core::ledger::{
     self, Acceptance, ChannelBooks, Charge, Credit, CreditRefusal, Crediting, FinalRedemption, Purchase,
 };
 use farthing_core::{AccountId, Amount, B256, ChannelId, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What names a charge: the channel, and the cumulative amount of its voucher.
 pub type ChargeId = (ChannelId, Amount);
@@ -81,7 +83,7 @@ pub struct Rows {
     /// Books, of those channels and of those that were named.
     pub books: BTreeMap<ChannelId, ChannelBooks>,
     /// Charges.
-    pub charges: BTreeMap<ChargeId, Charge>,
+    pub charges: BTreeMap<ChargeId, Arc<Charge>>,
     /// Credits, by the charge that they give back.
     pub credits: BTreeMap<ChargeId, Credit>,
     /// Sums by day.
@@ -97,15 +99,17 @@ pub struct Rows {
 }
 
 /// What is to be written. Rows that are not new replace the row of the same id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
     /// Channels that were not in the ledger, by account.
     pub new_channels: Vec<(AccountId, ChannelId)>,
     /// Books.
     pub books: BTreeMap<ChannelId, ChannelBooks>,
     /// New charges.
-    pub charges: Vec<(ChannelId, Charge)>,
-    /// A charge that paid for each purchase.
+    #[serde(with = "shared")]
+    pub charges: Vec<(ChannelId, Arc<Charge>)>,
+    /// A charge that paid for each purchase; follows from the charges.
+    #[serde(skip)]
     pub purchases: Vec<(Purchase, ChargeId)>,
     /// New credits.
     pub credits: Vec<(ChannelId, Credit)>,
@@ -122,7 +126,28 @@ pub struct Changes {
     /// Sums by day, in wei.
     pub relay_spent: BTreeMap<u64, Amount>,
     /// The lease, if it has changed.
+    #[serde(skip)]
     pub lease: Option<Lease>,
+}
+
+/// Charges are written down as what they are, whoever else has them.
+mod shared {
+    use super::{Arc, ChannelId, Charge};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        charges: &[(ChannelId, Arc<Charge>)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(charges.iter().map(|(id, charge)| (id, charge.as_ref())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(ChannelId, Arc<Charge>)>, D::Error> {
+        let charges = Vec::<(ChannelId, Charge)>::deserialize(deserializer)?;
+        Ok(charges.into_iter().map(|(id, charge)| (id, Arc::new(charge))).collect())
+    }
 }
 
 /// Decides on a batch, in order.
@@ -166,7 +191,13 @@ impl Posting {
         let known = self.rows.books.get(&channel_id).copied();
         let books = known.unwrap_or_else(|| ChannelBooks::new(*channel));
         let position = self.position(pending, account_id);
-        match ledger::accept(&pending.voucher, &pending.request, &books, self.rows.charges.get(&id), &position) {
+        match ledger::accept(
+            &pending.voucher,
+            &pending.request,
+            &books,
+            self.rows.charges.get(&id).map(AsRef::as_ref),
+            &position,
+        ) {
             Err(refusal) => Outcome::Refused(refusal),
             Ok(Acceptance::Again { charge }) => Outcome::Charged { books, charge: Box::new(charge), again: true },
             Ok(Acceptance::Charged { books, charge }) => {
@@ -180,9 +211,10 @@ impl Posting {
                     self.changes.strangers.insert(charge.at.day(), today);
                 }
                 self.write_books(channel_id, books);
-                self.rows.charges.insert(id, charge.clone());
                 self.changes.purchases.push((charge.purchase(channel), id));
-                self.changes.charges.push((channel_id, charge.clone()));
+                let shared = Arc::new(charge.clone());
+                self.rows.charges.insert(id, Arc::clone(&shared));
+                self.changes.charges.push((channel_id, shared));
                 Outcome::Charged { books, charge: Box::new(charge), again: false }
             }
         }
@@ -329,8 +361,10 @@ pub fn restore(records: &[Record], mut rows: Rows) -> Result<Changes, StoreError
                 let books = rows.books.get(channel_id);
                 let books = books.ok_or(StoreError::UnknownChannel { channel_id: *channel_id })?;
                 let purchase = charge.purchase(&books.channel);
+                // With the charge, so that no batch has a charge whose books it does not have.
+                changes.books.insert(*channel_id, *books);
                 changes.purchases.push((purchase, (*channel_id, charge.cumulative_amount)));
-                changes.charges.push((*channel_id, charge.clone()));
+                changes.charges.push((*channel_id, Arc::new(charge.clone())));
             }
             Record::Credit { channel_id, credit } => changes.credits.push((*channel_id, *credit)),
             Record::FinalRedemption { channel_id, redemption } => {

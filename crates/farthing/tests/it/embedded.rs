@@ -2,12 +2,14 @@
 
 mod damage;
 mod faults;
+mod folding;
 mod journal;
 mod kills;
 mod power;
 mod seller;
 
 use crate::books::{data, is_that_of_the_earlier_versions};
+use farthing::core::ledger::Purchase;
 use farthing::core::{Address, Amount, B256, Deployment};
 use farthing::payee::audit::{AuditProblem, audit};
 use farthing::payee::store::{PayeeStore, StoreError};
@@ -35,9 +37,18 @@ async fn ledger(batches: usize) -> TempDir {
     folder
 }
 
+/// What belongs together.
+const FILES: [&str; 4] = ["ledger.redb", "ledger.journal-0", "ledger.journal-1", "ledger.mark"];
+
 fn copy(from: &Path, to: &Path) {
-    for file in ["ledger.redb", "ledger.mark"] {
+    for file in FILES {
         fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+}
+
+fn remove_journal(folder: &Path) {
+    for file in ["ledger.journal-0", "ledger.journal-1"] {
+        fs::remove_file(folder.join(file)).unwrap();
     }
 }
 
@@ -95,6 +106,17 @@ async fn a_ledger_of_version_two_is_brought_up_to_date() {
     }
 }
 
+/// Written by the version in which every charge and every purchase had a row of its own.
+#[tokio::test]
+async fn a_ledger_of_version_three_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ledger.redb"), data("ledger-of-version-three.redb")).unwrap();
+    for _ in 0..2 {
+        let store = open(folder.path()).unwrap();
+        is_that_of_the_earlier_versions(store.as_ref()).await;
+    }
+}
+
 /// A transaction that is not in the index would never be looked for again.
 #[tokio::test]
 async fn an_audit_finds_an_index_of_the_unsettled_that_is_wrong() {
@@ -121,10 +143,10 @@ async fn an_audit_finds_an_index_of_the_unsettled_that_is_wrong() {
 async fn a_ledger_of_a_newer_version_is_left_alone() {
     let folder = ledger(3).await;
     let before = records(open(folder.path()).unwrap().as_ref()).await.unwrap();
-    set_version(folder.path(), 4);
+    set_version(folder.path(), 5);
     let refused = open(folder.path()).unwrap_err();
-    assert!(matches!(refused, StoreError::Schema { found: 4, expected: 3, .. }), "{refused}");
-    set_version(folder.path(), 3);
+    assert!(matches!(refused, StoreError::Schema { found: 5, expected: 4, .. }), "{refused}");
+    set_version(folder.path(), 4);
     assert_eq!(records(open(folder.path()).unwrap().as_ref()).await.unwrap(), before);
 }
 
@@ -160,7 +182,12 @@ async fn a_file_that_has_forgotten_batches_is_refused() {
     let newest = fs::read(folder.path().join("ledger.redb")).unwrap();
     let path = folder.path().join("ledger.redb");
 
+    // The journal has what the older copy lacks, for so few batches are not written over; without it the mark tells.
+    let all = records(open(folder.path()).unwrap().as_ref()).await.unwrap();
     fs::copy(older.path().join("ledger.redb"), &path).unwrap();
+    assert_eq!(records(open(folder.path()).unwrap().as_ref()).await.unwrap(), all);
+    fs::copy(older.path().join("ledger.redb"), &path).unwrap();
+    remove_journal(folder.path());
     assert_eq!(forgotten(folder.path()), (5, 9));
     fs::remove_file(&path).unwrap();
     assert_eq!(forgotten(folder.path()), (0, 9));
@@ -176,7 +203,97 @@ async fn a_file_that_has_forgotten_batches_is_refused() {
     // The control: without the mark the older copy is taken for the newest.
     fs::copy(older.path().join("ledger.redb"), &path).unwrap();
     fs::remove_file(folder.path().join("ledger.mark")).unwrap();
+    remove_journal(folder.path());
     open(folder.path()).unwrap();
+}
+
+/// A killed process leaves batches in the journal alone: the tables' file by itself is no copy of the ledger.
+#[tokio::test]
+async fn what_was_copied_without_its_journal_is_refused() {
+    let folder = ledger(5).await;
+    let (store, mut history) = (open(folder.path()).unwrap(), History::new(3, false));
+    for _ in 0..4 {
+        store.accept_batch(&history.batch()).await.unwrap();
+    }
+    // As a kill leaves them: nothing was brought to the tables when they are copied.
+    let (whole, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy(folder.path(), whole.path());
+    copy(folder.path(), part.path());
+    remove_journal(part.path());
+    assert_eq!(forgotten(part.path()), (5, 9));
+    let found = records(open(whole.path()).unwrap().as_ref()).await.unwrap();
+    assert_eq!(found, records(store.as_ref()).await.unwrap());
+}
+
+/// Whoever closes a ledger has all of it in the tables' file.
+#[tokio::test]
+async fn a_closed_ledger_is_whole_without_its_journal() {
+    let folder = ledger(5).await;
+    let store = EmbeddedStore::open(&folder.path().join("ledger.redb"), &identity()).unwrap();
+    store.accept_batch(&History::new(3, false).batch()).await.unwrap();
+    let all = records(&store).await.unwrap();
+    store.close().unwrap();
+    remove_journal(folder.path());
+    assert_eq!(records(open(folder.path()).unwrap().as_ref()).await.unwrap(), all);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_may_read_any_of_its_files() {
+    let folder = ledger(1).await;
+    for file in FILES {
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder.path().join(file)).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+/// Charges gather in rows of many. Whatever order they come in, each is found by its amount and by its request, and the
+/// highest and lowest around an amount are the right ones; in memory, in the tables and in both.
+#[tokio::test]
+async fn packed_charges_are_found_in_whatever_order_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = signer(0);
+    let channel = channel(&signer, 0);
+    let channel_id = channel.id(&identity().deployment);
+    let entry = |number: u128| charge(voucher(&signer, &channel, number * 10), 10, &format!("/{number}"));
+    let mut store = open(folder.path()).unwrap();
+    // The highest first, so that all others come late; then downwards, upwards and in between.
+    let rest: Vec<u128> = (1..400).collect();
+    let (low, high) = rest.split_at(200);
+    let orders = [vec![400], high.iter().rev().copied().collect(), low.iter().copied().step_by(2).collect()];
+    let mut sold = std::collections::BTreeSet::new();
+    for (round, order) in orders.into_iter().chain([low.iter().copied().skip(1).step_by(2).collect()]).enumerate() {
+        for numbers in order.chunks(7) {
+            let batch: Vec<_> = numbers.iter().map(|number| entry(*number)).collect();
+            let outcomes = store.accept_batch(&batch).await.unwrap();
+            assert!(
+                outcomes.iter().all(|one| matches!(one, farthing::payee::store::Outcome::Charged { again: false, .. }))
+            );
+            sold.extend(numbers.iter().copied());
+        }
+        for number in 1..=400_u128 {
+            let found = store.charge(channel_id, Amount::new(number * 10)).await.unwrap();
+            assert_eq!(found.map(|charge| charge.item), sold.contains(&number).then(|| format!("/{number}")));
+            let request = farthing::core::ledger::RequestId::new("GET", &format!("/{number}"));
+            let bought = store.purchase(Purchase { signer: signer.address(), request }).await.unwrap();
+            assert_eq!(bought.map(|(_, charge)| charge.request), sold.contains(&number).then_some(request));
+        }
+        let due = sold.len() as u128;
+        let highest = store.redeemable(channel_id).await.unwrap().map(|charge| charge.cumulative_amount);
+        assert_eq!(highest, sold.range(..=due).next_back().map(|number| Amount::new(number * 10)));
+        let lowest = store.last_resort(channel_id).await.unwrap().map(|charge| charge.cumulative_amount);
+        assert_eq!(lowest, sold.range(due..).next().map(|number| Amount::new(number * 10)));
+        if round % 2 == 0 {
+            assert_eq!(store.all_charges().await.unwrap().len(), sold.len());
+        } else {
+            drop(store);
+            store = open(folder.path()).unwrap();
+        }
+    }
+    let in_order: Vec<_> = store.all_charges().await.unwrap().iter().map(|(_, one)| one.cumulative_amount).collect();
+    assert_eq!(in_order, (1..=400).map(|number| Amount::new(number * 10)).collect::<Vec<_>>());
+    assert_eq!(audit(store.as_ref(), &identity()).await.unwrap().problems, []);
 }
 
 #[tokio::test]

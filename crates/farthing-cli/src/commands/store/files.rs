@@ -98,7 +98,8 @@ pub(super) async fn import(data: &DataFolder, file: &Path) -> Result<(LedgerReco
             let made = beside.path().join("ledger");
             let store = EmbeddedStore::open(&made, &record.identity)?;
             take(&store, &exported, &record, counts).await?;
-            drop(store);
+            // All of it is in this one file then, without the journal that stays behind.
+            store.close()?;
             // A link, for it never takes another ledger's name away.
             let place = data.file();
             std::fs::hard_link(&made, &place).map_err(|error| Failure::file(&place, &error))?;

@@ -1,16 +1,23 @@
 //! Ledgers of older versions, brought up to date when they are opened.
 
+use super::shelves::pack_all;
 use super::tables::{
-    BOOKS, CHARGES, FINAL_REDEMPTIONS, PURCHASES, REDEMPTIONS, RELAYED, Rowset, amount_key, channel_id_of, decode,
-    purchase_key, put, put_redemptions,
+    BOOKS, FINAL_REDEMPTIONS, REDEMPTIONS, RELAYED, Rowset, SIGNERS, amount_key, channel_id_of, decode, index_key, put,
+    put_redemptions,
 };
 use crate::chain::Fees;
 use crate::payee::store::{Redemption, RedemptionState, Relayed};
 use farthing_core::ledger::{ChannelBooks, Charge, FinalRedemption, RequestId};
 use farthing_core::{Address, Amount, B256, Channel, ChannelId, Timestamp, VoucherSignature};
-use redb::{Error as Trouble, ReadableTable, WriteTransaction};
+use redb::{Error as Trouble, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+/// Until version 3: channel id, cumulative amount → charge.
+const CHARGES: Rowset = TableDefinition::new("charges");
+
+/// Until version 3: signer, request → a charge's key.
+const PURCHASES: Rowset = TableDefinition::new("purchases");
 
 /// Books of version 1: nothing could be given back.
 #[derive(Deserialize)]
@@ -88,7 +95,24 @@ pub(super) fn from_version_two(transaction: &WriteTransaction) -> Result<(), Tro
     put_redemptions(transaction, redemptions.iter())
 }
 
-/// From version 1: purchases get rows of their own, and what the chain has finally paid becomes an entry, of block 0.
+/// From version 3: a channel's charges are packed, and what a key has bought is found through its channels.
+pub(super) fn from_version_three(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    {
+        let (books, mut signers) = (transaction.open_table(BOOKS)?, transaction.open_table(SIGNERS)?);
+        for entry in books.iter()? {
+            let (key, value) = entry?;
+            let books = decode::<ChannelBooks>(value.value())?;
+            let key: [u8; 52] = index_key(books.channel.authorized_signer.as_slice(), channel_id_of(key.value()));
+            signers.insert(key.as_slice(), ())?;
+        }
+    }
+    pack_all(transaction, &transaction.open_table(CHARGES)?)?;
+    transaction.delete_table(CHARGES)?;
+    transaction.delete_table(PURCHASES)?;
+    Ok(())
+}
+
+/// From version 1: what the chain has finally paid becomes an entry, of block 0.
 pub(super) fn from_version_one(transaction: &WriteTransaction) -> Result<(), Trouble> {
     let books = all::<BooksOne>(transaction, BOOKS)?;
     let books: Vec<(ChannelId, ChannelBooks)> = books
@@ -107,7 +131,7 @@ pub(super) fn from_version_one(transaction: &WriteTransaction) -> Result<(), Tro
         })
         .collect();
     put(transaction, FINAL_REDEMPTIONS, finals.iter().map(|(key, redemption)| (key, redemption)))?;
-    charges(transaction, &books)?;
+    charges(transaction)?;
     let relayed = all::<RelayedOne>(transaction, RELAYED)?;
     let relayed: Vec<Relayed> = relayed
         .into_iter()
@@ -121,19 +145,14 @@ pub(super) fn from_version_one(transaction: &WriteTransaction) -> Result<(), Tro
     put(transaction, RELAYED, relayed.iter().map(|relayed| (relayed.hash, relayed)))
 }
 
-fn charges(transaction: &WriteTransaction, books: &[(ChannelId, ChannelBooks)]) -> Result<(), Trouble> {
-    let mut purchases = transaction.open_table(PURCHASES)?;
-    let mut renewed = Vec::new();
-    for (key, charge) in all::<ChargeOne>(transaction, CHARGES)? {
-        let ChargeOne { cumulative_amount, signature, price, item, request, at } = charge;
-        let unearned_credit = Amount::ZERO;
-        let charge = Charge { cumulative_amount, signature, price, item, request, unearned_credit, at };
-        let channel_id = channel_id_of(&key);
-        let orphan = || Trouble::Corrupted(format!("a charge belongs to channel {channel_id}, which has no books"));
-        let (_, books) = books.iter().find(|(id, _)| *id == channel_id).ok_or_else(orphan)?;
-        purchases.insert(purchase_key(&charge.purchase(&books.channel)).as_slice(), key.as_slice())?;
-        renewed.push((key, charge));
-    }
+fn charges(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    let renewed: Vec<(Vec<u8>, Charge)> = all::<ChargeOne>(transaction, CHARGES)?
+        .into_iter()
+        .map(|(key, ChargeOne { cumulative_amount, signature, price, item, request, at })| {
+            let unearned_credit = Amount::ZERO;
+            (key, Charge { cumulative_amount, signature, price, item, request, unearned_credit, at })
+        })
+        .collect();
     put(transaction, CHARGES, renewed.iter().map(|(key, charge)| (key, charge)))
 }
 

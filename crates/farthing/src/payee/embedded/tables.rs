@@ -1,27 +1,30 @@
-//! The tables of a ledger's file, and how what a batch needs and changes is read from them and written to them.
+//! The tables of a ledger's file, and how what some batches have changed is written to them.
 
-use crate::payee::posting::{Changes, ChargeId, Needs, Rows};
+use super::overlay::Generation;
+use super::shelves::Shelving;
 use crate::payee::store::Redemption;
-use farthing_core::ledger::{Charge, Purchase};
-use farthing_core::{AccountId, Amount, B256, ChannelId};
+use farthing_core::{Amount, B256, ChannelId};
 use redb::{Error as Trouble, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(super) type Bytes = &'static [u8];
 pub(super) type Rowset = TableDefinition<'static, Bytes, Bytes>;
+pub(super) type Index = TableDefinition<'static, Bytes, ()>;
 pub(super) type Sums = TableDefinition<'static, u64, u128>;
 
 /// The store's own facts, by name.
 pub(super) const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
-/// Channel id → books.
+/// Channel id → books, up to which amount its charges are in chunks, and the newer ones.
 pub(super) const BOOKS: Rowset = TableDefinition::new("books");
 /// Account id, channel id → nothing: which channels an account has.
-pub(super) const ACCOUNTS: TableDefinition<'_, Bytes, ()> = TableDefinition::new("accounts");
-/// Channel id, cumulative amount → charge; append-only.
-pub(super) const CHARGES: Rowset = TableDefinition::new("charges");
-/// Signer, request → a charge's key.
-pub(super) const PURCHASES: Rowset = TableDefinition::new("purchases");
+pub(super) const ACCOUNTS: Index = TableDefinition::new("accounts");
+/// Signer, channel id → nothing: which channels a key signs for.
+pub(super) const SIGNERS: Index = TableDefinition::new("signers");
+/// Channel id, last cumulative amount → charges; nothing in them changes, and few come late.
+pub(super) const CHUNKS: Rowset = TableDefinition::new("charge chunks");
+/// A chunk's key → what the requests begin with that its charges answer, in the order of the charges.
+pub(super) const REQUESTS: Rowset = TableDefinition::new("chunk requests");
 /// Channel id, cumulative amount of the charge → credit; append-only.
 pub(super) const CREDITS: Rowset = TableDefinition::new("credits");
 /// Channel id, what was redeemed in total → final redemption; append-only.
@@ -29,7 +32,7 @@ pub(super) const FINAL_REDEMPTIONS: Rowset = TableDefinition::new("final redempt
 /// Transaction hash → redemption.
 pub(super) const REDEMPTIONS: Rowset = TableDefinition::new("redemptions");
 /// Transaction hash → nothing: which redemptions the chain has not had its last word on.
-pub(super) const UNSETTLED: TableDefinition<'_, Bytes, ()> = TableDefinition::new("unsettled");
+pub(super) const UNSETTLED: Index = TableDefinition::new("unsettled");
 /// Transaction hash → what was relayed in it.
 pub(super) const RELAYED: Rowset = TableDefinition::new("relayed");
 /// Digest that a payer signed → hash of the transaction that was sent last for it.
@@ -40,96 +43,64 @@ pub(super) const STRANGERS: Sums = TableDefinition::new("strangers");
 pub(super) const RELAY_SPENT: Sums = TableDefinition::new("relay spent");
 
 /// The version of the tables above and of what is in them.
-pub(super) const SCHEMA_VERSION: u32 = 3;
+pub(super) const SCHEMA_VERSION: u32 = 4;
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), Trouble> {
-    let rowsets = [BOOKS, CHARGES, PURCHASES, CREDITS, FINAL_REDEMPTIONS, REDEMPTIONS, RELAYED, RELAYED_BY_REQUEST];
+    let rowsets = [BOOKS, CHUNKS, REQUESTS, CREDITS, FINAL_REDEMPTIONS, REDEMPTIONS, RELAYED, RELAYED_BY_REQUEST];
     for table in rowsets {
         transaction.open_table(table)?;
     }
     for table in [STRANGERS, RELAY_SPENT] {
         transaction.open_table(table)?;
     }
-    transaction.open_table(ACCOUNTS)?;
-    transaction.open_table(UNSETTLED)?;
+    for table in [ACCOUNTS, SIGNERS, UNSETTLED] {
+        transaction.open_table(table)?;
+    }
     Ok(())
 }
 
-/// Looks up what a batch needs.
-pub(super) fn load(transaction: &WriteTransaction, needs: &Needs) -> Result<Rows, Trouble> {
-    let mut rows = Rows::default();
-    let accounts = transaction.open_table(ACCOUNTS)?;
-    for account in &needs.accounts {
-        rows.accounts.insert(*account, channels_of(&accounts, *account)?);
-    }
-    let books = transaction.open_table(BOOKS)?;
-    for id in rows.accounts.values().flatten().chain(&needs.channels) {
-        rows.books.extend(get(&books, id.0.as_slice())?.map(|books| (*id, books)));
-    }
-    rows.charges = load_by_amount(transaction, CHARGES, &needs.charges)?;
-    rows.credits = load_by_amount(transaction, CREDITS, &needs.credits)?;
-    if !needs.redemptions.is_empty() {
-        let redemptions = transaction.open_table(REDEMPTIONS)?;
-        for hash in &needs.redemptions {
-            let known = get::<Redemption>(&redemptions, hash.as_slice())?;
-            rows.redemptions.extend(known.map(|known| (*hash, known.state)));
-        }
-    }
-    let relayed = transaction.open_table(RELAYED)?;
-    for hash in &needs.relayed {
-        rows.relayed.extend(get(&relayed, hash.as_slice())?.map(|relayed| (*hash, relayed)));
-    }
-    let strangers = transaction.open_table(STRANGERS)?;
-    for day in &needs.strangers {
-        rows.strangers.extend(sum(&strangers, *day)?.map(|amount| (*day, amount)));
-    }
-    let relay_spent = transaction.open_table(RELAY_SPENT)?;
-    for day in &needs.relay_spent {
-        rows.relay_spent.extend(sum(&relay_spent, *day)?.map(|amount| (*day, amount)));
-    }
-    Ok(rows)
-}
-
-pub(super) fn load_by_amount<T: DeserializeOwned>(
-    transaction: &WriteTransaction,
-    table: Rowset,
-    ids: &std::collections::BTreeSet<ChargeId>,
-) -> Result<std::collections::BTreeMap<ChargeId, T>, Trouble> {
-    let table = transaction.open_table(table)?;
-    let found = ids.iter().map(|id| Ok(get(&table, &amount_key(id.0, id.1))?.map(|value| (*id, value))));
-    found.filter_map(Result::transpose).collect()
-}
-
-/// Writes what a batch changed.
-pub(super) fn apply(transaction: &WriteTransaction, changes: &Changes) -> Result<(), Trouble> {
-    let mut accounts = transaction.open_table(ACCOUNTS)?;
-    for (account, channel_id) in &changes.new_channels {
-        accounts.insert(account_key(*account, *channel_id).as_slice(), ())?;
-    }
-    put(transaction, BOOKS, changes.books.iter().map(|(id, books)| (id.0, books)))?;
+/// Writes what some batches have changed.
+pub(super) fn apply(transaction: &WriteTransaction, changed: &Generation) -> Result<(), Trouble> {
+    put_channels(transaction, changed)?;
     let by_amount = |channel_id: &ChannelId, amount| amount_key(*channel_id, amount);
-    let charges = changes.charges.iter().map(|(id, charge)| (by_amount(id, charge.cumulative_amount), charge));
-    put(transaction, CHARGES, charges)?;
-    let credits = changes.credits.iter().map(|(id, credit)| (by_amount(id, credit.cumulative_amount), credit));
-    put(transaction, CREDITS, credits)?;
+    put(transaction, CREDITS, changed.credits.iter().map(|((id, amount), credit)| (by_amount(id, *amount), credit)))?;
     let finals =
-        changes.final_redemptions.iter().map(|(id, redemption)| (by_amount(id, redemption.redeemed), redemption));
+        changed.final_redemptions.iter().map(|(id, redemption)| (by_amount(id, redemption.redeemed), redemption));
     put(transaction, FINAL_REDEMPTIONS, finals)?;
-    put_redemptions(transaction, changes.redemptions.values())?;
-    put(transaction, RELAYED, changes.relayed.iter())?;
-    let mut purchases = transaction.open_table(PURCHASES)?;
-    for (purchase, (channel_id, amount)) in &changes.purchases {
-        purchases.insert(purchase_key(purchase).as_slice(), amount_key(*channel_id, *amount).as_slice())?;
-    }
+    put_redemptions(transaction, changed.redemptions.values())?;
+    put(transaction, RELAYED, changed.relayed.iter())?;
     let mut by_request = transaction.open_table(RELAYED_BY_REQUEST)?;
-    for (request, hash) in &changes.relayed_by_request {
+    for (request, hash) in &changed.relayed_by_request {
         by_request.insert(request.as_slice(), hash.as_slice())?;
     }
-    for (table, sums) in [(STRANGERS, &changes.strangers), (RELAY_SPENT, &changes.relay_spent)] {
+    for (table, sums) in [(STRANGERS, &changed.strangers), (RELAY_SPENT, &changed.relay_spent)] {
         let mut table = transaction.open_table(table)?;
         for (day, amount) in sums {
             table.insert(*day, amount.base_units())?;
         }
+    }
+    Ok(())
+}
+
+fn put_channels(transaction: &WriteTransaction, changed: &Generation) -> Result<(), Trouble> {
+    let mut shelving = Shelving::of(transaction)?;
+    for (channel_id, known) in changed.changed() {
+        shelving.put(channel_id, &known.books, &known.charges)?;
+    }
+    let mut new: Vec<([u8; 64], [u8; 52])> = Vec::new();
+    for (account, channels) in &changed.new_channels {
+        for id in channels {
+            let books = changed.books(*id).ok_or_else(|| Trouble::Corrupted(format!("channel {id} has no books")))?;
+            let (of_account, of_signer) =
+                (index_key(account.0.as_slice(), *id), index_key(books.channel.authorized_signer.as_slice(), *id));
+            new.push((of_account, of_signer));
+        }
+    }
+    new.sort_unstable();
+    let (mut accounts, mut signers) = (transaction.open_table(ACCOUNTS)?, transaction.open_table(SIGNERS)?);
+    for (of_account, of_signer) in &new {
+        accounts.insert(of_account.as_slice(), ())?;
+        signers.insert(of_signer.as_slice(), ())?;
     }
     Ok(())
 }
@@ -189,15 +160,12 @@ pub(super) fn sums(reader: &ReadTransaction) -> Result<Vec<(u64, Amount)>, Troub
     Ok(days.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn channels_of(
-    table: &impl ReadableTable<Bytes, ()>,
-    account: AccountId,
-) -> Result<Vec<ChannelId>, Trouble> {
-    let first = account_key(account, ChannelId::default());
+/// The channels under an id or address in an index.
+pub(super) fn channels_of(table: &impl ReadableTable<Bytes, ()>, whose: &[u8]) -> Result<Vec<ChannelId>, Trouble> {
     let mut channels = Vec::new();
-    for entry in table.range(first.as_slice()..)? {
-        let (key, _) = entry?;
-        let Some(id) = key.value().strip_prefix(account.0.as_slice()) else { break };
+    for entry in table.range(whose..)? {
+        let (key, ()) = entry.map(|(key, _)| (key, ()))?;
+        let Some(id) = key.value().strip_prefix(whose) else { break };
         channels.push(channel_id_of(id));
     }
     Ok(channels)
@@ -220,19 +188,10 @@ pub(super) fn amount_key(channel_id: ChannelId, amount: Amount) -> [u8; 48] {
     key
 }
 
-pub(super) fn account_key(account: AccountId, channel_id: ChannelId) -> [u8; 64] {
-    let mut key = [0; 64];
-    let (first, second) = key.split_at_mut(32);
-    first.copy_from_slice(account.0.as_slice());
-    second.copy_from_slice(channel_id.0.as_slice());
-    key
-}
-
-pub(super) fn purchase_key(purchase: &Purchase) -> [u8; 52] {
-    let mut key = [0; 52];
-    let (signer, request) = key.split_at_mut(20);
-    signer.copy_from_slice(purchase.signer.as_slice());
-    request.copy_from_slice(purchase.request.0.as_slice());
+/// A key of an index: an id or address, and a channel.
+pub(super) fn index_key<const LENGTH: usize>(whose: &[u8], channel_id: ChannelId) -> [u8; LENGTH] {
+    let mut key = [0; LENGTH];
+    key.iter_mut().zip(whose.iter().chain(channel_id.0.as_slice())).for_each(|(key, byte)| *key = *byte);
     key
 }
 
@@ -241,15 +200,7 @@ pub(super) fn channel_id_of(key: &[u8]) -> ChannelId {
     key.get(..32).map(|id| ChannelId(B256::from_slice(id))).unwrap_or_default()
 }
 
-/// A channel that owes something has one: its highest voucher promises all that is due.
-pub(super) fn first_charge_above(
-    charges: &impl ReadableTable<Bytes, Bytes>,
-    channel_id: ChannelId,
-    redeemed: Amount,
-) -> Result<Charge, Trouble> {
-    let first = amount_key(channel_id, redeemed.saturating_add(Amount::new(1)));
-    let last = amount_key(channel_id, Amount::new(u128::MAX));
-    let missing = || Trouble::Corrupted(format!("channel {channel_id} owes something and has no charge for it"));
-    let entry = charges.range(first.as_slice()..=last.as_slice())?.next().ok_or_else(missing)?;
-    decode(entry?.1.value())
+/// The amount that a key ends with.
+pub(super) fn amount_of(key: &[u8]) -> Amount {
+    key.last_chunk::<16>().map(|amount| Amount::new(u128::from_be_bytes(*amount))).unwrap_or_default()
 }

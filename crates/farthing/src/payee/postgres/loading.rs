@@ -8,6 +8,7 @@ use super::session::{Parameters, Session};
 use super::statements::Sql;
 use farthing_core::{AccountId, B256, ChannelId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio_postgres::{Error, Row};
 
 /// A batch's name: who writes it, and its number there.
@@ -127,7 +128,7 @@ impl Loaded {
         }
         for row in &self.charges {
             let (channel_id, charge) = rows::charge(row)?;
-            rows.charges.insert((channel_id, charge.cumulative_amount), charge);
+            rows.charges.insert((channel_id, charge.cumulative_amount), Arc::new(charge));
         }
         for row in &self.credits {
             let (channel_id, credit) = rows::credit(row)?;

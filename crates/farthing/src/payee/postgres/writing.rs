@@ -8,6 +8,7 @@ use super::statements::Sql;
 use farthing_core::ledger::Charge;
 use farthing_core::{Amount, ChannelId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
 /// A day's sum as a batch found it, and as it leaves it.
@@ -145,9 +146,9 @@ fn put_channels(changes: &Changes) -> Order<'_> {
 fn add_charges(changes: &Changes) -> Order<'_> {
     let signers: BTreeMap<ChargeId, &[u8]> =
         changes.purchases.iter().map(|(purchase, id)| (*id, purchase.signer.as_slice())).collect();
-    let charges = || changes.charges.iter().map(|(_, charge)| charge);
+    let charges = || changes.charges.iter().map(|(_, charge)| charge.as_ref());
     // A charge without a purchase has no signer, which the table refuses.
-    let signer = |(id, charge): &(ChannelId, Charge)| signers.get(&(*id, charge.cumulative_amount)).copied();
+    let signer = |(id, charge): &(ChannelId, Arc<Charge>)| signers.get(&(*id, charge.cumulative_amount)).copied();
     Order::new(Sql::AddCharges)
         .with(changes.charges.iter().map(|(id, _)| id.0.as_slice()))
         .with(charges().map(|charge| Numeric(charge.cumulative_amount)))

@@ -39,7 +39,7 @@ fn ledger_in(folder: &TempDir) -> PathBuf {
 async fn sold_in(ledger: &Path) -> Sold {
     let folder = tempfile::tempdir().expect("a folder");
     let copy = ledger_in(&folder);
-    for extension in ["redb", "mark"] {
+    for extension in ["redb", "journal-0", "journal-1", "mark"] {
         // Killed early, it may not have come to make them.
         let from = ledger.with_extension(extension);
         if from.exists() {

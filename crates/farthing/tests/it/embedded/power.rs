@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// How many batches each of the three processes writes: one that begins the ledger and closes it, one that is killed,
 /// and one that finds what the killed one has left.
-const BATCHES: usize = 8;
+const BATCHES: usize = 20;
 
 const SEED: u64 = 20_261_122;
 
@@ -85,7 +85,7 @@ async fn count(cuts: impl Iterator<Item = Cut>, ledgers: &[Vec<Record>]) -> BTre
 }
 
 /// `FARTHING_CUTS` says how many states each moment is tried in, at most.
-fn most() -> usize {
+pub(super) fn most() -> usize {
     std::env::var("FARTHING_CUTS").map_or(6, |most| most.parse().expect("a number"))
 }
 

@@ -1,0 +1,284 @@
+//! What an open ledger is kept in: the journal first, the tables behind it, and between them what is in memory.
+//!
+//! A batch is acknowledged when it is in the journal. From then on it is seen in memory, until it is in the tables, to
+//! which a thread of their own brings a whole generation of batches in one commit.
+
+use super::failed_at;
+use super::journal::{Journal, Sizes};
+use super::mark::Mark;
+use super::overlay::{Generation, Overlay};
+use super::tables::{self, META, decode, encode};
+use crate::payee::posting::Changes;
+use crate::payee::store::StoreError;
+use redb::{Database, Error as Trouble, ReadTransaction, ReadableDatabase};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// Who writes a generation to the tables.
+#[cfg_attr(not(feature = "fault-injection"), allow(unreachable_pub, reason = "tests choose"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Folding {
+    /// From this size on, about, a generation is written to the tables, in bytes.
+    pub size: usize,
+    /// By a thread of its own, or by whoever wrote the batch: then what a disk is asked for is the same each time.
+    pub in_background: bool,
+    /// The journal's files.
+    pub journal: Sizes,
+}
+
+impl Folding {
+    /// Two generations are in memory at most, and as much is to be read when a ledger is opened again.
+    pub(super) const PAYEES: Self = Self { size: 16 << 20, in_background: true, journal: Sizes::PAYEE };
+}
+
+/// An open ledger.
+pub(super) struct Keeping {
+    database: Database,
+    journal: Journal,
+    mark: Mark,
+    path: String,
+    folding: Folding,
+    overlay: Mutex<Overlay>,
+    /// Something was frozen, folded or has failed.
+    turned: Condvar,
+}
+
+impl fmt::Debug for Keeping {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Keeping").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Keeping {
+    /// Takes a ledger that was opened and checked, whose tables have all batches up to `folded`.
+    pub(super) fn new(
+        database: Database,
+        journal: Journal,
+        mark: Mark,
+        path: String,
+        folding: Folding,
+        folded: u64,
+    ) -> Self {
+        let overlay = Mutex::new(Overlay { folded, ..Overlay::default() });
+        Self { database, journal, mark, path, folding, overlay, turned: Condvar::new() }
+    }
+
+    pub(super) fn failed(&self, reason: &dyn fmt::Display) -> StoreError {
+        failed_at(&self.path, reason)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Overlay> {
+        self.overlay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is in memory.
+    ///
+    /// # Errors
+    ///
+    /// If anything has failed to be written: what the disk holds is not known then.
+    pub(super) fn overlay(&self) -> Result<MutexGuard<'_, Overlay>, StoreError> {
+        let overlay = self.locked();
+        self.check(&overlay)?;
+        Ok(overlay)
+    }
+
+    fn check(&self, overlay: &Overlay) -> Result<(), StoreError> {
+        overlay.failed.as_ref().map_or(Ok(()), |reason| Err(self.failed(reason)))
+    }
+
+    /// Reads what is in the tables. Whoever has the overlay while this begins sees both at one moment.
+    ///
+    /// # Errors
+    ///
+    /// If they can't be read.
+    pub(super) fn reader(&self) -> Result<ReadTransaction, StoreError> {
+        self.database.begin_read().map_err(|error| self.failed(&error))
+    }
+
+    /// Looks for something in memory, and then in the tables.
+    pub(super) fn find<T>(
+        &self,
+        in_memory: impl Fn(&Generation) -> Option<T>,
+        in_tables: impl FnOnce(&ReadTransaction) -> Result<Option<T>, Trouble>,
+    ) -> Result<Option<T>, StoreError> {
+        let overlay = self.overlay()?;
+        if let Some(found) = overlay.find(in_memory) {
+            return Ok(Some(found));
+        }
+        let reader = self.reader()?;
+        drop(overlay);
+        in_tables(&reader).map_err(|error| self.failed(&error))
+    }
+
+    /// Takes in what a batch after `last` has changed; durable when it returns.
+    pub(super) fn write(&self, last: &mut u64, changes: Changes) -> Result<(), StoreError> {
+        let batch = last.checked_add(1).ok_or_else(|| self.failed(&"no more batches can be counted"))?;
+        let content = encode(&changes).map_err(|error| self.failed(&error))?;
+        if let Err(error) = self.journal.append(batch, &content) {
+            self.locked().fail(error.to_string());
+            self.turned.notify_all();
+            return Err(self.failed(&error));
+        }
+        *last = batch;
+        // It is durable whether or not it can be counted; a mark that lags refuses nothing.
+        if let Err(error) = self.mark.write(batch) {
+            tracing::warn!(%error, path = %self.path, "the mark beside the ledger can't be written");
+        }
+        let mut overlay = self.locked();
+        overlay.current.apply(changes, batch, content.len());
+        self.freeze_if_full(overlay);
+        Ok(())
+    }
+
+    /// Takes in a batch that the journal has kept for the tables.
+    pub(super) fn take_up(&self, batch: u64, content: &[u8]) -> Result<(), StoreError> {
+        let changes = decode(content).map_err(|error| self.failed(&error))?;
+        let mut overlay = self.overlay()?;
+        overlay.current.apply(changes, batch, content.len());
+        if overlay.current.bytes() < self.folding.size {
+            return Ok(());
+        }
+        let frozen = overlay.freeze();
+        drop(overlay);
+        frozen.map_or(Ok(()), |frozen| self.fold(&frozen))
+    }
+
+    fn freeze_if_full(&self, mut overlay: MutexGuard<'_, Overlay>) {
+        if overlay.current.bytes() < self.folding.size {
+            return;
+        }
+        let frozen = overlay.freeze();
+        drop(overlay);
+        if let Some(frozen) = frozen {
+            self.turn_to(&frozen);
+        }
+    }
+
+    /// Has a generation folded.
+    fn turn_to(&self, frozen: &Generation) {
+        if self.folding.in_background {
+            self.turned.notify_all();
+        } else {
+            // What fails is in the overlay, for whoever comes next; what was acknowledged stays so.
+            let _ = self.fold(frozen);
+        }
+    }
+
+    /// Waits until there is room for a batch: memory is bounded, and the tables may be slower than the journal.
+    pub(super) fn make_room(&self) -> Result<(), StoreError> {
+        let mut overlay = self.locked();
+        while overlay.failed.is_none() && overlay.frozen.is_some() && overlay.current.bytes() >= self.folding.size {
+            overlay = self.turned.wait(overlay).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.check(&overlay)?;
+        self.freeze_if_full(overlay);
+        self.check(&self.locked())
+    }
+
+    /// Returns when all that was acknowledged before is in the tables.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        let mut overlay = self.overlay()?;
+        let newest = overlay.generations().filter_map(Generation::last).max();
+        let Some(newest) = newest else { return Ok(()) };
+        while overlay.folded < newest {
+            if let Some(frozen) = overlay.freeze() {
+                drop(overlay);
+                self.turn_to(&frozen);
+                overlay = self.locked();
+            } else {
+                overlay = self.turned.wait(overlay).unwrap_or_else(PoisonError::into_inner);
+            }
+            self.check(&overlay)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a frozen generation to the tables.
+    fn fold(&self, frozen: &Generation) -> Result<(), StoreError> {
+        let folded = self.commit(frozen);
+        let mut overlay = self.locked();
+        match &folded {
+            Ok(()) => {
+                overlay.frozen = None;
+                if let Some(last) = frozen.last() {
+                    overlay.folded = last;
+                    self.journal.folded(last);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, path = %self.path, "what was acknowledged stays in the journal");
+                overlay.fail(error.to_string());
+            }
+        }
+        drop(overlay);
+        self.turned.notify_all();
+        folded.map_err(|error| self.failed(&error))
+    }
+
+    fn commit(&self, frozen: &Generation) -> Result<(), Trouble> {
+        // A generation in which things were only looked up.
+        let Some(last) = frozen.last() else { return Ok(()) };
+        // Committing syncs the file (redb's default durability); dropping the transaction undoes it.
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        tables::apply(&transaction, frozen)?;
+        transaction.open_table(META)?.insert("batches", encode(&last)?.as_slice())?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Folds what is frozen until the store is closed or something fails.
+    fn fold_on(&self) {
+        let mut overlay = self.locked();
+        while overlay.failed.is_none() {
+            if let Some(frozen) = overlay.frozen.clone() {
+                drop(overlay);
+                let _ = self.fold(&frozen);
+                overlay = self.locked();
+            } else if overlay.is_closing {
+                return;
+            } else {
+                overlay = self.turned.wait(overlay).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+}
+
+/// An open ledger, and the thread that folds it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) keeping: Arc<Keeping>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Kept {
+    pub(super) fn begin(keeping: Keeping) -> Result<Self, StoreError> {
+        let keeping = Arc::new(keeping);
+        let mut thread = None;
+        if keeping.folding.in_background {
+            let folding = Arc::clone(&keeping);
+            let spawned = thread::Builder::new().name("farthing-fold".to_owned()).spawn(move || folding.fold_on());
+            thread = Some(spawned.map_err(|error| keeping.failed(&error))?);
+        }
+        Ok(Self { keeping, thread })
+    }
+
+    /// Brings everything to the tables, and ends the thread.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+        let settled = self.keeping.settle();
+        self.keeping.locked().is_closing = true;
+        self.keeping.turned.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        settled
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // What does not get there is in the journal, and is found there at the next opening.
+        let _ = self.end();
+    }
+}

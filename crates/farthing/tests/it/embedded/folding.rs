@@ -1,0 +1,90 @@
+//! Batches that are written while others are brought to the tables, by a thread of their own.
+
+use super::power::most;
+use farthing::payee::store::{PayeeStore, Record};
+use farthing_testkit::disk::Disk;
+use farthing_testkit::sales::{self, Sales, records};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const BATCHES: usize = 40;
+
+/// Which of the ledgers after none, one, two … batches it is.
+fn batches_in(found: &[Record], ledgers: &[Vec<Record>]) -> usize {
+    ledgers.iter().position(|ledger| ledger == found).expect("whole batches, in their order")
+}
+
+/// A kill at any moment, in the middle of a fold among them: every state of the disk is opened by another process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_it_is_killed_nothing_acknowledged_is_lost() {
+    let (batches, ledgers) = (Sales::default().batches(BATCHES), sales::ledgers(BATCHES).await);
+    let mut looks = 0;
+    for _ in 0..most() {
+        let disk = Disk::default();
+        let store = disk.open_folding_in_background().expect("opens");
+        let (begun, acknowledged) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let writer = {
+            let (begun, acknowledged, batches) = (Arc::clone(&begun), Arc::clone(&acknowledged), batches.clone());
+            tokio::spawn(async move {
+                for batch in batches {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    sales::taken(&store.accept_batch(&batch).await.expect("writes"), false).expect("new");
+                    acknowledged.fetch_add(1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
+                store
+            })
+        };
+        while acknowledged.load(Ordering::SeqCst) < BATCHES {
+            let least = acknowledged.load(Ordering::SeqCst);
+            let left = disk.content();
+            let most = begun.load(Ordering::SeqCst);
+            let found = records(&Disk::holding(left).open().expect("opens after a kill")).await.expect("reads");
+            let found = batches_in(&found, &ledgers);
+            assert!((least..=most).contains(&found), "{found} batches, of {least} acknowledged and {most} begun");
+            looks += 1;
+            tokio::task::yield_now().await;
+        }
+        let store = writer.await.expect("writes");
+        assert_eq!(batches_in(&records(&store).await.expect("reads"), &ledgers), BATCHES);
+        store.close().expect("closes");
+        let left = records(&disk.open().expect("opens")).await.expect("reads");
+        assert_eq!(batches_in(&left, &ledgers), BATCHES);
+    }
+    println!("killed at any moment while folding: {looks} states, nothing acknowledged lost, whole batches only");
+    assert!(looks > 20, "{looks}");
+}
+
+/// What is in memory, being folded, or in the tables is found all the same: at once, and never an older state.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_read_while_it_is_folded() {
+    let (batches, ledgers) = (Sales::default().batches(BATCHES), sales::ledgers(BATCHES).await);
+    let store = Disk::default().open_folding_in_background().expect("opens");
+    for (number, batch) in batches.iter().enumerate() {
+        store.accept_batch(batch).await.expect("writes");
+        for record in &ledgers[number + 1] {
+            match record {
+                Record::Channel { channel_id, books } => {
+                    assert_eq!(store.books(*channel_id).await.expect("reads"), Some(*books));
+                    let of_account = store.books_of(books.channel.account().id()).await.expect("reads");
+                    assert!(of_account.contains(&(*channel_id, *books)));
+                }
+                Record::Charge { channel_id, charge } => {
+                    let found = store.charge(*channel_id, charge.cumulative_amount).await.expect("reads");
+                    assert_eq!(found.as_ref(), Some(charge));
+                    let books = store.books(*channel_id).await.expect("reads").expect("books");
+                    let bought = store.purchase(charge.purchase(&books.channel)).await.expect("reads");
+                    assert_eq!(bought.expect("is found").1.request, charge.request);
+                }
+                Record::Redemption { redemption } => {
+                    let found = store.redemption(redemption.hash).await.expect("reads");
+                    assert_eq!(found.as_ref(), Some(redemption));
+                }
+                Record::Relayed { relayed } => {
+                    assert_eq!(store.relayed_in(relayed.hash).await.expect("reads"), Some(*relayed));
+                }
+                _ => {}
+            }
+        }
+    }
+}
