@@ -48,7 +48,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::future::ready;
-use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::{
@@ -130,7 +129,7 @@ impl EmbeddedStore {
         folding: Folding,
         identity: &LedgerIdentity,
     ) -> Result<Self, StoreError> {
-        let failed = |error: io::Error| failed_at("on a disk of the caller's", &error);
+        let failed = |error: std::io::Error| failed_at("on a disk of the caller's", &error);
         let marked = mark::read(&mark).map_err(failed)?;
         if marked.is_none_or(|marked| marked.batches == 0) {
             file::empty_if_never_begun(&ledger).map_err(failed)?;
