@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod quote;
 pub mod redemption;
 pub mod replay;
+pub mod signer;
 pub mod split;
 pub mod text;
 pub mod timestamp;

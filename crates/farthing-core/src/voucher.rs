@@ -2,10 +2,11 @@
 //!
 //! A voucher goes through four states, each a type of its own, so that no code can charge against or redeem what was
 //! not checked: [`Voucher`] → [`SignedVoucher`] → [`VerifiedVoucher`] → [`AcceptedVoucher`]. Only
-//! [`SignedVoucher::verify`] makes the third, only the [ledger](crate::ledger) makes the last.
+//! [`SignedVoucher::verify`] and its sisters make the third, only the [ledger](crate::ledger) makes the last.
 
-use crate::{Amount, Channel, ChannelId, Deployment};
-use alloy_primitives::{Address, B256, Signature, U256, b256, keccak256};
+use crate::signer::SignerKey;
+use crate::{AccountId, Amount, Channel, ChannelId, Deployment};
+use alloy_primitives::{Address, B256, U256, b256, keccak256};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -126,6 +127,12 @@ pub enum SignatureError {
         /// Who should have.
         expected: Address,
     },
+    /// Not signed by the channel's key, which is known.
+    #[error("not signed by the channel's authorized signer {expected}")]
+    NotByChannelsSigner {
+        /// Who should have signed.
+        expected: Address,
+    },
 }
 
 /// An ECDSA signature in the form that the escrow accepts: low `s`, recovery byte 27 or 28.
@@ -187,9 +194,24 @@ impl VoucherSignature {
     ///
     /// [`SignatureError::NoSigner`] if there is none.
     pub fn recover(&self, digest: B256) -> Result<Address, SignatureError> {
-        Signature::from_raw_array(&self.0)
-            .and_then(|signature| signature.recover_address_from_prehash(&digest))
-            .map_err(|_| SignatureError::NoSigner)
+        SignerKey::recover(self, digest).map(|key| key.address())
+    }
+
+    /// r and s.
+    pub(crate) fn scalars(&self) -> &[u8; 64] {
+        // 65 bytes begin with 64.
+        self.0.first_chunk().unwrap_or(&[0; 64])
+    }
+
+    /// Whether the point that r is of has an odd y.
+    pub(crate) const fn is_odd(&self) -> bool {
+        self.0[64] == 28
+    }
+
+    /// The same numbers with the only other recovery byte there is.
+    pub(crate) const fn with_other_recovery_byte(mut self) -> Self {
+        self.0[64] = if self.is_odd() { 27 } else { 28 };
+        self
     }
 }
 
@@ -250,18 +272,72 @@ pub struct SignedVoucher {
 impl SignedVoucher {
     /// Checks that the channel's authorized signer signed this promise for exactly this channel and escrow.
     ///
+    /// A recovery byte that alone is wrong is put right: the rest proves who signed, and the escrow needs it.
+    ///
     /// # Errors
     ///
     /// If there is no signer, or it is another one: which is also how a voucher of another chain, escrow or channel
     /// shows, because each of them changes the digest.
     pub fn verify(self, domain: &Domain, channel: &Channel) -> Result<VerifiedVoucher, SignatureError> {
-        let bound = Voucher { channel_id: channel.id(domain.deployment()), ..self.voucher };
-        let actual = self.signature.recover(bound.digest(domain))?;
-        let expected = channel.authorized_signer;
-        if actual != expected {
-            return Err(SignatureError::SignerMismatch { actual, expected });
+        self.meet(domain, channel).map(|(voucher, _)| voucher)
+    }
+
+    /// The same, and learns the channel for [`SignedVoucher::verify_known`], which costs less.
+    ///
+    /// # Errors
+    ///
+    /// As [`SignedVoucher::verify`].
+    pub fn meet(self, domain: &Domain, channel: &Channel) -> Result<(VerifiedVoucher, KnownChannel), SignatureError> {
+        let (id, account_id) = (channel.id(domain.deployment()), channel.account().id());
+        let voucher = Voucher { channel_id: id, ..self.voucher };
+        let (key, signature) = SignerKey::expect(channel.authorized_signer, self.signature, voucher.digest(domain))?;
+        let verified = VerifiedVoucher { signed: Self { voucher, signature }, channel: *channel, account_id };
+        Ok((verified, KnownChannel { id, account_id, channel: *channel, key }))
+    }
+
+    /// The same for a channel that a voucher has been [met](SignedVoucher::meet) of. The recovery byte is not looked at:
+    /// whoever redeems the voucher [verifies](SignedVoucher::verify) it again.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::NotByChannelsSigner`]: who it is by instead is not worth finding out.
+    pub fn verify_known(self, domain: &Domain, known: &KnownChannel) -> Result<VerifiedVoucher, SignatureError> {
+        // A channel of another escrow or chain has another id, so nobody signs it in this domain.
+        let voucher = Voucher { channel_id: known.id, ..self.voucher };
+        if !known.key.has_signed(&self.signature, voucher.digest(domain)) {
+            return Err(SignatureError::NotByChannelsSigner { expected: known.key.address() });
         }
-        Ok(VerifiedVoucher { signed: Self { voucher: bound, signature: self.signature }, channel: *channel })
+        let signed = Self { voucher, signature: self.signature };
+        Ok(VerifiedVoucher { signed, channel: known.channel, account_id: known.account_id })
+    }
+}
+
+/// A channel whose signer's key is known, because a voucher of it was verified; with its ids, which take hashes to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownChannel {
+    id: ChannelId,
+    account_id: AccountId,
+    channel: Channel,
+    key: SignerKey,
+}
+
+impl KnownChannel {
+    /// The channel's id.
+    #[must_use]
+    pub const fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// The id of the account behind it.
+    #[must_use]
+    pub const fn account_id(&self) -> AccountId {
+        self.account_id
+    }
+
+    /// The channel's terms.
+    #[must_use]
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
     }
 }
 
@@ -270,6 +346,7 @@ impl SignedVoucher {
 pub struct VerifiedVoucher {
     signed: SignedVoucher,
     channel: Channel,
+    account_id: AccountId,
 }
 
 impl VerifiedVoucher {
@@ -289,6 +366,12 @@ impl VerifiedVoucher {
     #[must_use]
     pub const fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    /// The id of the account behind the channel.
+    #[must_use]
+    pub const fn account_id(&self) -> AccountId {
+        self.account_id
     }
 
     /// Only the ledger decides that a voucher counts.

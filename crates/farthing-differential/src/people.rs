@@ -41,7 +41,8 @@ pub static PEOPLE: LazyLock<People> = LazyLock::new(|| {
     let mut keys = HashMap::new();
     let mut person = |name: &str| {
         let key = SigningKey::from_slice(keccak256(name).as_slice()).expect("a hash is a scalar, but for one in 2^128");
-        let address = Address::from_public_key(key.verifying_key());
+        let point = key.verifying_key().to_sec1_point(false);
+        let address = Address::from_raw_public_key(&point.as_bytes()[1..]);
         keys.insert(address, *key.as_nonzero_scalar().as_ref());
         address
     };
@@ -78,7 +79,7 @@ impl Nonce {
     fn new(number: u64) -> Self {
         let k = reduce(keccak256(number.to_be_bytes()));
         let point = (ProjectivePoint::GENERATOR * k).to_affine();
-        let r = reduce(B256::from_slice(&point.x()));
+        let r = reduce(B256::from_slice(point.x().as_ref()));
         let inverse = Option::from(k.invert()).expect("no nonce is zero");
         Self { inverse, r, is_odd: point.y_is_odd().into() }
     }
@@ -95,7 +96,7 @@ impl Nonce {
 }
 
 fn reduce(bytes: B256) -> Scalar {
-    <Scalar as Reduce<k256::U256>>::reduce_bytes(&bytes.0.into())
+    <Scalar as Reduce<k256::FieldBytes>>::reduce(&bytes.0.into())
 }
 
 /// Half the order of secp256k1, rounded down: the highest `s` that EIP-2 takes.

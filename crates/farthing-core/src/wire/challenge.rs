@@ -160,19 +160,17 @@ impl Challenge {
 
     /// HMAC-SHA-256 over realm|method|intent|request|expires|digest|opaque; an absent one is empty and kept.
     fn authentication_code(&self, secret: &ChallengeSecret) -> Hmac<Sha256> {
-        let optional = |field: &Option<String>| field.clone().unwrap_or_default();
-        let slots = [
-            self.realm.clone(),
-            self.method.clone(),
-            self.intent.clone(),
-            self.request.clone(),
-            optional(&self.expires),
-            optional(&self.digest),
-            optional(&self.opaque),
-        ];
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
         let mut code = Hmac::<Sha256>::new_from_slice(&secret.0).expect("HMAC takes a key of any length");
-        code.update(slots.join("|").as_bytes());
+        code.update(self.realm.as_bytes());
+        for field in [&self.method, &self.intent, &self.request] {
+            code.update(b"|");
+            code.update(field.as_bytes());
+        }
+        for field in [&self.expires, &self.digest, &self.opaque] {
+            code.update(b"|");
+            code.update(field.as_deref().unwrap_or_default().as_bytes());
+        }
         code
     }
 

@@ -224,7 +224,9 @@ impl Problem {
 impl From<&SignatureError> for Problem {
     fn from(error: &SignatureError) -> Self {
         let kind = match error {
-            SignatureError::SignerMismatch { .. } => ProblemType::SignerMismatch,
+            SignatureError::SignerMismatch { .. } | SignatureError::NotByChannelsSigner { .. } => {
+                ProblemType::SignerMismatch
+            }
             _ => ProblemType::InvalidSignature,
         };
         Self::new(kind, error.to_string())

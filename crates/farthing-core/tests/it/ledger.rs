@@ -21,6 +21,11 @@ fn key() -> SigningKey {
     SigningKey::from_slice(&[7; 32]).unwrap()
 }
 
+fn address_of(key: &SigningKey) -> Address {
+    let point = key.verifying_key().to_sec1_point(false);
+    Address::from_slice(&alloy_primitives::keccak256(&point.as_bytes()[1..])[12..])
+}
+
 fn domain() -> Domain {
     Domain::new(Deployment { chain_id: 31337, escrow: Address::repeat_byte(0x33) })
 }
@@ -31,7 +36,7 @@ fn channel() -> Channel {
         payee: Address::repeat_byte(2),
         token: Address::ZERO,
         salt: B256::ZERO,
-        authorized_signer: Address::from_private_key(&key()),
+        authorized_signer: address_of(&key()),
     }
 }
 
@@ -39,7 +44,7 @@ fn voucher(cumulative: u128) -> VerifiedVoucher {
     let channel_id = channel().id(domain().deployment());
     let voucher = Voucher { channel_id, cumulative_amount: Amount::new(cumulative) };
     let digest = voucher.digest(&domain());
-    let (signature, recovery) = key().sign_prehash_recoverable(digest.as_slice()).unwrap();
+    let (signature, recovery) = key().sign_prehash_recoverable(digest.as_slice());
     let mut bytes = signature.to_bytes().to_vec();
     bytes.push(27 + recovery.to_byte());
     let signature = VoucherSignature::from_bytes(&bytes).unwrap();

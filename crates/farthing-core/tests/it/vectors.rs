@@ -114,7 +114,7 @@ fn load<T: DeserializeOwned>(file: &str) -> Vec<T> {
 
 fn sign(key: B256, digest: B256) -> VoucherSignature {
     let key = k256::ecdsa::SigningKey::from_slice(key.as_slice()).unwrap();
-    let (signature, recovery) = key.sign_prehash_recoverable(digest.as_slice()).unwrap();
+    let (signature, recovery) = key.sign_prehash_recoverable(digest.as_slice());
     let mut bytes = signature.to_bytes().to_vec();
     bytes.push(27 + recovery.to_byte());
     VoucherSignature::from_bytes(&bytes).unwrap()

@@ -48,7 +48,7 @@ impl Needs {
             match entry {
                 Entry::Charge(pending) => {
                     let voucher = pending.voucher.voucher();
-                    needs.accounts.insert(pending.voucher.channel().account().id());
+                    needs.accounts.insert(pending.voucher.account_id());
                     needs.charges.insert((voucher.channel_id, voucher.cumulative_amount));
                     needs.strangers.insert(pending.request.at.day());
                 }
@@ -186,7 +186,7 @@ impl Posting {
 
     fn charge(&mut self, pending: &PendingCharge) -> Outcome {
         let (voucher, channel) = (pending.voucher.voucher(), pending.voucher.channel());
-        let (channel_id, account_id) = (voucher.channel_id, channel.account().id());
+        let (channel_id, account_id) = (voucher.channel_id, pending.voucher.account_id());
         let id = (channel_id, voucher.cumulative_amount);
         let known = self.rows.books.get(&channel_id).copied();
         let books = known.unwrap_or_else(|| ChannelBooks::new(*channel));

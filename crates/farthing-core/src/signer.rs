@@ -1,0 +1,109 @@
+//! Whose signature it is: found out once by recovery, checked against the known key from then on.
+//!
+//! Checking against a known key takes about half of the work of recovering one. It ignores the recovery byte, which the
+//! escrow does not; so what is taken that way is [recovered](recover) before it is redeemed, and the byte put right.
+//!
+//! k256 does the work, or with the feature `libsecp` libsecp256k1, which is faster. A shared set of signatures, hostile
+//! ones among them, holds both to the same answers.
+
+#[cfg(any(test, not(any(feature = "libsecp", feature = "recover-with-alloy"))))]
+mod portable;
+
+#[cfg(feature = "libsecp")]
+mod libsecp;
+
+#[cfg(all(feature = "recover-with-alloy", not(feature = "libsecp")))]
+mod alloy;
+
+#[cfg(all(feature = "recover-with-alloy", not(feature = "libsecp")))]
+use alloy as backend;
+#[cfg(feature = "libsecp")]
+use libsecp as backend;
+#[cfg(not(any(feature = "libsecp", feature = "recover-with-alloy")))]
+use portable as backend;
+
+use crate::voucher::{SignatureError, VoucherSignature};
+use alloy_primitives::{Address, B256, keccak256};
+use std::fmt;
+
+/// Which implementation is at work: for people who compare measurements.
+pub const BACKEND: &str = backend::NAME;
+
+/// A signer's public key, ready to check signatures with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SignerKey {
+    address: Address,
+    key: backend::Key,
+}
+
+impl SignerKey {
+    /// The key that signed a digest.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::NoSigner`] if there is none.
+    pub fn recover(signature: &VoucherSignature, digest: B256) -> Result<Self, SignatureError> {
+        let key = backend::recover(&digest.0, signature);
+        let key = key.ok_or(SignatureError::NoSigner)?;
+        Ok(Self { address: address_of(&key.coordinates()), key })
+    }
+
+    /// The same if it is `expected`'s, with the signature's recovery byte put right where only that is wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::NoSigner`] if there is none, [`SignatureError::SignerMismatch`] if it is another's.
+    pub fn expect(
+        expected: Address,
+        signature: VoucherSignature,
+        digest: B256,
+    ) -> Result<(Self, VoucherSignature), SignatureError> {
+        let first = Self::recover(&signature, digest);
+        if let Ok(key) = first.as_ref()
+            && key.address == expected
+        {
+            return Ok((*key, signature));
+        }
+        let flipped = signature.with_other_recovery_byte();
+        match Self::recover(&flipped, digest) {
+            Ok(key) if key.address == expected => Ok((key, flipped)),
+            _ => Err(first
+                .map_or_else(|error| error, |key| SignatureError::SignerMismatch { actual: key.address, expected })),
+        }
+    }
+
+    /// Whose key it is.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Whether this key signed a digest, whatever the recovery byte says.
+    #[must_use]
+    pub fn has_signed(&self, signature: &VoucherSignature, digest: B256) -> bool {
+        if is_ambiguous(signature.scalars()) {
+            return Self::expect(self.address, *signature, digest).is_ok();
+        }
+        self.key.has_signed(&digest.0, signature)
+    }
+}
+
+impl fmt::Debug for SignerKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("SignerKey").field(&self.address).finish()
+    }
+}
+
+/// Whether r may stand for two points: r and r + n are both coordinates only below p − n, which is less than 2¹³⁶. The
+/// escrow never tries the second. Nobody can aim at such a point; whoever has one is looked up in the escrow's way.
+fn is_ambiguous(scalars: &[u8; 64]) -> bool {
+    scalars.first_chunk::<15>() == Some(&[0; 15])
+}
+
+/// The address of a public key: the end of the hash of its coordinates (Ethereum yellow paper, appendix F).
+fn address_of(coordinates: &[u8; 64]) -> Address {
+    Address::from_slice(&keccak256(coordinates)[12..])
+}
+
+#[cfg(all(test, feature = "libsecp"))]
+mod agreement;
