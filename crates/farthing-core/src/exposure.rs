@@ -1,10 +1,13 @@
 //! How much of what is owed could be lost: what an account's channels owe beyond what is guaranteed, and how much of
 //! that a creator allows.
 
+mod channels;
+
+pub use channels::ChannelViews;
+
 use crate::ledger::ChannelBooks;
-use crate::{Amount, Channel, ChannelId, Timestamp};
+use crate::{Amount, ChannelId, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A channel's money on the chain, at one block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,15 +102,15 @@ pub struct AccountView {
     /// The account's balance at the head.
     pub balance: Amount,
     /// Its channels here.
-    pub channels: BTreeMap<ChannelId, (Channel, ChannelView)>,
+    pub channels: ChannelViews,
 }
 
 impl AccountView {
     /// Keeps the safer of what this shows and what `other` does. What only one of them shows is kept as it is.
     pub fn keep_safer(&mut self, other: &Self) {
         self.balance = self.balance.min(other.balance);
-        for (channel_id, (channel, view)) in &other.channels {
-            let kept = self.channels.entry(*channel_id).or_insert((*channel, *view));
+        for (channel_id, (channel, view)) in other.channels.iter() {
+            let kept = self.channels.get_or_insert(channel_id, (*channel, *view));
             kept.1 = kept.1.safer(*view);
         }
     }
@@ -115,7 +118,7 @@ impl AccountView {
     /// What one of the account's channels shows; nothing if it was never looked at.
     #[must_use]
     pub fn channel(&self, channel_id: ChannelId) -> Option<ChannelView> {
-        self.channels.get(&channel_id).map(|(_, view)| *view)
+        self.channels.get(channel_id).map(|(_, view)| *view)
     }
 
     /// The debt of one of the account's channels that nothing guarantees.

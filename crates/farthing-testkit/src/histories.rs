@@ -61,7 +61,7 @@ pub const fn generous() -> CreditTerms {
 /// A charge to an account that has enough, under [`generous`] terms.
 #[must_use]
 pub fn charge(voucher: VerifiedVoucher, price: u128, item: &str) -> Entry {
-    let account = AccountView { balance: Amount::new(1 << 100), channels: BTreeMap::new() };
+    let account = AccountView { balance: Amount::new(1 << 100), ..AccountView::default() };
     Entry::Charge(Box::new(PendingCharge {
         voucher,
         request: request(price, item, BEGINNING, false),
@@ -186,7 +186,7 @@ impl History {
     /// What the chain shows of an account: some of its channels, each with or without money of its own.
     fn account(&mut self, channels: &[Channel]) -> AccountView {
         if !self.tight {
-            return AccountView { balance: Amount::new(1 << 100), channels: BTreeMap::new() };
+            return AccountView { balance: Amount::new(1 << 100), ..AccountView::default() };
         }
         let mut view = AccountView { balance: Amount::new(self.random.random_range(0..150)), ..AccountView::default() };
         for channel in channels {

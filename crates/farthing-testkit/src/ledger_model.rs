@@ -521,5 +521,5 @@ impl LedgerModel {
 
 /// A channel's money at the head and at the last final block.
 fn view(pending: &PendingCharge, channel_id: ChannelId) -> Option<[ChannelFunds; 2]> {
-    pending.account.channels.get(&channel_id).map(|(_, view)| [view.head, view.confirmed])
+    pending.account.channels.get(channel_id).map(|(_, view)| [view.head, view.confirmed])
 }

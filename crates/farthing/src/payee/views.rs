@@ -115,7 +115,7 @@ impl ChainViews {
     pub fn account_of(&self, channel: &Channel) -> Option<Arc<AccountView>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let view = inner.accounts.get(&channel.account().id())?;
-        view.channels.contains_key(&channel.id(&self.deployment)).then(|| Arc::clone(view))
+        view.channels.contains(channel.id(&self.deployment)).then(|| Arc::clone(view))
     }
 
     /// Enters what was read at first contact, for the watcher to read again: it may have passed the very block that this
@@ -153,15 +153,15 @@ impl ChainViews {
             if partial {
                 look.keep_safer(known);
             } else {
-                for (channel_id, known) in &known.channels {
-                    look.channels.entry(*channel_id).or_insert(*known);
+                for (channel_id, known) in known.channels.iter() {
+                    look.channels.get_or_insert(channel_id, *known);
                 }
             }
             if **known == look {
                 return;
             }
         }
-        inner.channels.extend(look.channels.keys().map(|channel_id| (*channel_id, account_id)));
+        inner.channels.extend(look.channels.iter().map(|(channel_id, _)| (channel_id, account_id)));
         inner.accounts.insert(account_id, Arc::new(look));
     }
 
@@ -177,7 +177,7 @@ impl ChainViews {
     pub fn channels_of(&self, account: AccountId) -> Vec<Channel> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let view = inner.accounts.get(&account);
-        view.map(|view| view.channels.values().map(|(channel, _)| *channel).collect()).unwrap_or_default()
+        view.map(|view| view.channels.iter().map(|(_, (channel, _))| *channel).collect()).unwrap_or_default()
     }
 
     /// The account that has this id, or a channel with this id.
@@ -220,9 +220,9 @@ impl ChainViews {
     #[must_use]
     pub fn closing(&self) -> Vec<(ChannelId, ChannelView)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let channels = inner.accounts.values().flat_map(|account| &account.channels);
+        let channels = inner.accounts.values().flat_map(|account| account.channels.iter());
         let closing = channels.filter(|(_, (_, view))| view.head.close_at.is_some());
-        closing.map(|(channel_id, (_, view))| (*channel_id, *view)).collect()
+        closing.map(|(channel_id, (_, view))| (channel_id, *view)).collect()
     }
 
     /// The chain was reached just now.

@@ -246,7 +246,7 @@ fn is_alike(one: &SeenByNode, two: &SeenByNode, account: AccountId) -> Option<bo
 
 fn are_alike(first: &AccountView, second: &AccountView, is_final_too: bool) -> bool {
     first.channels.iter().all(|(channel_id, (_, view))| {
-        let Some(other) = second.channel(*channel_id) else { return true };
+        let Some(other) = second.channel(channel_id) else { return true };
         view.head == other.head && (!is_final_too || view.confirmed == other.confirmed)
     })
 }

@@ -256,7 +256,7 @@ impl Sightings {
         if is_partial && views.channels_of(account).is_empty() {
             // Shown by too few to be believed: it enters with what is wrong about it only.
             look.balance = Amount::ZERO;
-            look.channels.values_mut().for_each(|(_, view)| view.confirmed.reserved = Amount::ZERO);
+            look.channels.views_mut().for_each(|view| view.confirmed.reserved = Amount::ZERO);
         }
         views.enter_look(account, look, is_partial);
         seen.pending.remove(&account);
@@ -373,7 +373,7 @@ impl Seen {
     /// be a node that lags, or a final block that was undone, which should be impossible, and is said.
     fn is_doubtful(&mut self, account: AccountId, look: &AccountView) -> bool {
         let less = look.channels.iter().any(|(channel_id, (_, view))| {
-            self.redeemed.get(channel_id).is_some_and(|known| *known > view.confirmed.redeemed)
+            self.redeemed.get(&channel_id).is_some_and(|known| *known > view.confirmed.redeemed)
         });
         if !less {
             if self.doubted.remove(&account).is_some_and(|doubt| doubt.is_said) {
