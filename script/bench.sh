@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How fast a payee takes vouchers, beside bare libsecp256k1, a server without payments and the published packages of
 # others: builds what it needs in release profile, measures in rounds, and prints one table with the bars that are met
-# and not. Needs cargo and node; no root, no chain.
+# and not. Needs cargo and node, no root; and what script/tools.sh installs for `redeem` and `postgresql`.
 #
 #   ./script/bench.sh [--quick] [--only NAME…] [--json | --write | --check [FILE]]     (--help says what each does)
 #

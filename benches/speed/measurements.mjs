@@ -4,6 +4,7 @@ import { cargo, node } from "./building.mjs";
 const peers = "benches/peers/Cargo.toml";
 const limits = cargo({ manifest: peers, package: "limits", bin: "limits" });
 const notHelping = (features = []) => cargo({ manifest: peers, package: "not-helping", bin: "not-helping", features });
+const own = cargo({ package: "farthing-bench", bin: "farthing-bench" });
 const npm = (script) => node({ folder: "benches/peers/node", script: `benches/peers/node/${script}` });
 
 // Programs of one set take turns, in this order, in every round: what a ratio is made of belongs into one set.
@@ -90,6 +91,40 @@ export const programs = [
     about: "PostgreSQL: a statement a voucher, and one a batch",
     build: cargo({ package: "farthing", bench: "statements", features: ["postgres"] }),
   },
+  { name: "take", set: "durable", about: "the payee without HTTP, its ledger on disk", build: own, args: ["take"] },
+  { name: "http", set: "http", about: "items sold, and given away, over HTTP", build: own, args: ["http"] },
+  {
+    name: "latency",
+    set: "latency",
+    about: "a paid request beside a free one",
+    build: own,
+    args: ["latency"],
+    rounds: 3,
+  },
+  {
+    name: "postgresql",
+    set: "postgresql",
+    about: "the payee over PostgreSQL, with one gateway and three",
+    build: own,
+    args: ["postgres"],
+    rounds: 3,
+  },
+  {
+    name: "scale",
+    set: "scale",
+    about: "1,000 to 1,000,000 channels in one ledger",
+    build: own,
+    args: ["scale"],
+    rounds: 1,
+  },
+  {
+    name: "redeem",
+    set: "redeem",
+    about: "redeeming 10,000 channels on a local chain",
+    build: own,
+    args: ["redeem"],
+    rounds: 1,
+  },
 ];
 
 // What the payee takes without HTTP, its ledger on disk.
@@ -101,4 +136,33 @@ export const bars = [
   { name: "verified and durable, beside tap_core in memory", over: taken, under: "tap.accept", least: 5 },
   { name: "verified and durable, beside mppx in memory", over: taken, under: "mppx.accept", least: 50 },
   { name: "verified and durable, beside x402 in memory", over: taken, under: "x402.accept store=memory", least: 50 },
+  {
+    name: "verified and durable, of what libsecp256k1 verifies",
+    over: "take.embedded verifier=farthing",
+    under: "limits.verify cores=all",
+    least: 0.8,
+  },
+  {
+    name: "over HTTP, of the same without payment",
+    over: "http.paid verifier=farthing",
+    under: "http.free verifier=farthing",
+    least: 0.25,
+  },
+  {
+    name: "1,000,000 channels: rate beside that with 1,000",
+    over: "scale.next-vouchers channels=1000000",
+    under: "scale.next-vouchers channels=1000",
+    least: 0.5,
+  },
+  {
+    name: "1,000,000 channels: start beside that with 100,000",
+    over: "scale.opening channels=1000000",
+    under: "scale.opening channels=100000",
+    most: 10,
+  },
+  {
+    name: "1,000,000 channels: bytes of memory for each",
+    over: "scale.memory-each channels=1000000 stage=after vouchers",
+    most: 1024,
+  },
 ];

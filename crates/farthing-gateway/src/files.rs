@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-/// Opens an item and decides what of it was asked for. Not a byte of it is read into the answer before that is sent.
-pub(crate) async fn serve(item: &Item, request: Request) -> Response {
+/// Answers a request with an item, whole or in part, and asks for nothing: what a shop sends once it is paid, for
+/// handlers that give it away or charge for it otherwise. Not a byte of it is read before the answer is sent.
+pub async fn serve(item: &Item, request: Request) -> Response {
     // Opening a folder succeeds and reading it fails, and opening a pipe never ends: both would be found out only
     // after the charge.
     let is_file = tokio::fs::metadata(&item.file).await.is_ok_and(|metadata| metadata.is_file());

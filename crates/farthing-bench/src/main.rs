@@ -1,0 +1,5 @@
+//! See `farthing-bench --help`.
+
+fn main() {
+    farthing_bench::run();
+}
