@@ -30,12 +30,12 @@ impl Disk {
 
     /// The charge under a voucher's id.
     pub(crate) fn charge(&self, id: ChargeId) -> Option<Charge> {
-        self.rows().charges.get(&id).cloned()
+        self.rows().charges.get(&id).map(|charge| charge.as_ref().clone())
     }
 
     /// All charges.
     pub(crate) fn charges(&self) -> Vec<Charge> {
-        self.rows().charges.values().cloned().collect()
+        self.rows().charges.values().map(|charge| charge.as_ref().clone()).collect()
     }
 
     /// Panics unless every channel's books are the sums of its charges.
