@@ -4,7 +4,8 @@ import { cargo, node } from "./building.mjs";
 const peers = "benches/peers/Cargo.toml";
 const limits = cargo({ manifest: peers, package: "limits", bin: "limits" });
 const notHelping = (features = []) => cargo({ manifest: peers, package: "not-helping", bin: "not-helping", features });
-const own = cargo({ package: "farthing-bench", bin: "farthing-bench" });
+const own = cargo({ package: "farthing-bench", bin: "farthing-bench", features: ["libsecp"] });
+const alloy = cargo({ package: "farthing-bench", bin: "farthing-bench-alloy", features: ["recover-with-alloy"] });
 const npm = (script) => node({ folder: "benches/peers/node", script: `benches/peers/node/${script}` });
 
 // Programs of one set take turns, in this order, in every round: what a ratio is made of belongs into one set.
@@ -94,6 +95,13 @@ export const programs = [
   { name: "take", set: "durable", about: "the payee without HTTP, its ledger on disk", build: own, args: ["take"] },
   { name: "http", set: "http", about: "items sold, and given away, over HTTP", build: own, args: ["http"] },
   {
+    name: "http-alloy",
+    set: "http",
+    about: "items sold by a gateway that recovers signers with alloy",
+    build: alloy,
+    args: ["http", "--paid-only"],
+  },
+  {
     name: "latency",
     set: "latency",
     about: "a paid request beside a free one",
@@ -141,6 +149,12 @@ export const bars = [
     over: "take.embedded verifier=farthing",
     under: "limits.verify cores=all",
     least: 0.8,
+  },
+  {
+    name: "over HTTP, beside recovering each signer with alloy",
+    over: "http.paid verifier=farthing",
+    under: "http.paid verifier=alloy",
+    least: 3.5,
   },
   {
     name: "over HTTP, of the same without payment",

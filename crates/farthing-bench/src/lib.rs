@@ -23,7 +23,13 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// How this program's payees verify.
-const VERIFIER: &str = "farthing";
+const VERIFIER: &str = if cfg!(feature = "libsecp") {
+    "farthing"
+} else if cfg!(feature = "recover-with-alloy") {
+    "alloy"
+} else {
+    "k256"
+};
 
 /// Measures a payee on this machine, one JSON object a line
 #[derive(Debug, Parser)]
