@@ -98,6 +98,20 @@ impl EmbeddedStore {
     /// If another process has it open, it is another's ledger or of another version, it is damaged or has forgotten
     /// something, or the disk fails.
     pub fn open(path: &Path, identity: &LedgerIdentity) -> Result<Self, StoreError> {
+        Self::open_files(path, Folding::PAYEES, identity)
+    }
+
+    /// The same, with the tables written as the caller says.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::open`].
+    #[cfg(feature = "fault-injection")]
+    pub fn open_folding(path: &Path, folding: Folding, identity: &LedgerIdentity) -> Result<Self, StoreError> {
+        Self::open_files(path, folding, identity)
+    }
+
+    fn open_files(path: &Path, folding: Folding, identity: &LedgerIdentity) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
         let private = |path: &Path| file::private(path).map_err(|error| failed_at(&path.display().to_string(), &error));
         let mark_path = mark::path_beside(path);
@@ -113,7 +127,7 @@ impl EmbeddedStore {
         // Files that were just made are there after a power cut only if their folder is on the disk as well.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed_at(&shown, &error))?;
-        Self::check(ledger, beside, Folding::PAYEES, shown, identity)
+        Self::check(ledger, beside, folding, shown, identity)
     }
 
     /// Opens a ledger, or begins one, on a disk of the caller's own.

@@ -33,8 +33,9 @@ fn left(closed: bool, batches: usize) -> Left {
     for number in 0..batches {
         at_once(store.accept_batch(&sales.batch(number))).expect("writes");
     }
-    let records = at_once(sales::records(&store)).expect("reads");
+    // Before anything is read: what shows a whole ledger has it brought to the tables first.
     let mut content = disk.content();
+    let records = at_once(sales::records(&store)).expect("reads");
     if closed {
         drop(store);
         content.files = disk.content().files;
@@ -222,6 +223,56 @@ fn a_file_that_was_cut_is_refused() {
         println!("file cut, {end}, at {count} places: {harmless} harmless, all others refused");
         assert!(harmless < count / 10);
     }
+}
+
+/// So many that the newest of them are not in the tables.
+const LEFT_IN_JOURNAL: usize = BATCHES - 1;
+
+const JOURNAL: [Part; 2] = [Part::Journal(0), Part::Journal(1)];
+
+/// What is in the journal alone is refused when a bit of it is flipped: the newest batch by the mark, all others by what
+/// comes after them. What the tables have is not looked at any more.
+#[test]
+fn a_flipped_bit_of_the_journal_is_refused_or_does_no_harm() {
+    for (closed, end) in [(true, "closed"), (false, "killed")] {
+        let left = left(closed, LEFT_IN_JOURNAL);
+        let mut all = BTreeMap::new();
+        for part in JOURNAL {
+            let bits = left.bits(part, flips().div_ceil(2), 20_261_123);
+            let found = quietly(|| flip_each(&left, part, &bits, |content| left.open(content)));
+            found.into_iter().for_each(|(finding, count)| *all.entry(finding).or_insert(0) += count);
+        }
+        println!("one bit flipped at random, journal, {end}, {} times: {all:?}", 2 * flips().div_ceil(2));
+        assert!(all.keys().all(|finding| matches!(finding, Finding::Harmless | Finding::Refused)), "{all:?}");
+        assert_eq!(all.contains_key(&Finding::Refused), !closed, "whoever closes a ledger has all of it in the tables");
+    }
+}
+
+#[test]
+fn a_journal_that_was_cut_is_refused_or_does_no_harm() {
+    let left = left(false, LEFT_IN_JOURNAL);
+    let (mut count, mut refused) = (0, 0);
+    for part in JOURNAL {
+        for length in (0..left.content.files[part.index()].len()).step_by(512) {
+            let mut cut = left.content.clone();
+            cut.files[part.index()].truncate(length);
+            let found = quietly(|| left.open(&cut));
+            assert!(matches!(found, Finding::Harmless | Finding::Refused), "{part:?} cut to {length}: {found:?}");
+            count += 1;
+            refused += u32::from(found == Finding::Refused);
+        }
+    }
+    println!("file cut, journal, killed, at {count} places: {refused} refused, the others needed no more");
+    assert!(refused > 10);
+}
+
+/// The control: without the mark, what was cut off at the end was never there.
+#[test]
+fn a_journal_that_was_cut_is_believed_without_the_mark() {
+    let left = left(false, LEFT_IN_JOURNAL);
+    let mut emptied = Content { mark: Vec::new(), ..left.content.clone() };
+    JOURNAL.iter().for_each(|part| emptied.files[part.index()].clear());
+    assert_eq!(left.open(&emptied), Finding::Wrong);
 }
 
 /// The control: without the mark, an emptied file is a new ledger.

@@ -3,7 +3,7 @@
 use farthing::payee::store::{Entry, Record};
 use farthing::payee::{PayeeStore, StoreError};
 use farthing_testkit::conformance::adds_up;
-use farthing_testkit::disk::{Disk, Event};
+use farthing_testkit::disk::{Disk, Event, Part};
 use farthing_testkit::power::{Cut, Cuts, Syncs};
 use farthing_testkit::sales::{self, Sales, records};
 use std::collections::BTreeMap;
@@ -14,12 +14,23 @@ const BATCHES: usize = 20;
 
 const SEED: u64 = 20_261_122;
 
+/// Who brings batches to the tables: whoever wrote them, or another thread while more are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Folds {
+    AtOnce,
+    Meanwhile,
+}
+
 /// A disk on which a ledger is begun, closed, opened, killed and opened again, with batches in between.
-async fn history() -> Vec<Event> {
+async fn history(folds: Folds) -> Vec<Event> {
     let (disk, sales) = (Disk::recording(), Sales::default());
     let mut number = 0;
     for process in 0..3 {
-        let store = disk.open().expect("opens");
+        let store = match folds {
+            Folds::AtOnce => disk.open(),
+            Folds::Meanwhile => disk.open_folding_in_background(),
+        };
+        let store = store.expect("opens");
         if process == 0 {
             disk.note(Event::Acknowledged(0));
         }
@@ -35,7 +46,17 @@ async fn history() -> Vec<Event> {
             disk.heal();
         }
     }
-    disk.events()
+    let events = disk.events();
+    // All of its files have their part in what follows.
+    for part in Part::ALL {
+        let written = |event: &&Event| matches!(event, Event::Written { part: to, .. } if *to == part);
+        assert!(
+            events.iter().filter(written).count() > 3
+                && events.iter().any(|event| matches!(event, Event::Synced(to) if *to == part)),
+            "{part:?}"
+        );
+    }
+    events
 }
 
 /// What became of a ledger.
@@ -91,21 +112,28 @@ pub(super) fn most() -> usize {
 
 #[tokio::test]
 async fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let (events, ledgers) = (history().await, sales::ledgers(3 * BATCHES + 1).await);
+    let ledgers = sales::ledgers(3 * BATCHES + 1).await;
     let batches = Sales::default().batches(3 * BATCHES + 1);
+    for folds in [Folds::AtOnce, Folds::Meanwhile] {
+        cut_everywhere(folds, &batches, &ledgers).await;
+    }
+}
+
+async fn cut_everywhere(folds: Folds, batches: &[Vec<Entry>], ledgers: &[Vec<Record>]) {
+    let events = history(folds).await;
     let (mut states, mut continued) = (0, 0);
     for cut in Cuts::new(&events, Syncs::Honest, most(), SEED) {
-        let finding = look(&cut, &ledgers).await;
+        let finding = look(&cut, ledgers).await;
         assert_eq!(finding, Finding::Sound, "{:?}, {:?} acknowledged", cut.moment, cut.acknowledged);
         states += 1;
         if states % 8 == 0 {
-            go_on(&cut, &batches, &ledgers).await;
+            go_on(&cut, batches, ledgers).await;
             continued += 1;
         }
     }
     let calls = events.iter().filter(|event| !matches!(event, Event::Begun(_) | Event::Acknowledged(_))).count();
     println!(
-        "power cuts: {states} states after {calls} calls of {} batches, nothing acknowledged lost, no half of a batch; \
+        "power cuts, tables written {folds:?}: {states} states after {calls} calls of {} batches, nothing acknowledged lost, no half of a batch; \
          {continued} of them went on",
         3 * BATCHES
     );
@@ -115,10 +143,10 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged() {
 /// The controls: a disk that does not sync, and a store that acknowledges what it has only begun to write.
 #[tokio::test]
 async fn a_power_cut_loses_what_is_not_synced_or_acknowledged_too_early() {
-    let (events, ledgers) = (history().await, sales::ledgers(3 * BATCHES + 1).await);
+    let (events, ledgers) = (history(Folds::AtOnce).await, sales::ledgers(3 * BATCHES + 1).await);
     let unsynced = count(Cuts::new(&events, Syncs::Nothing, 3, SEED), &ledgers).await;
     println!("power cuts, control, nothing is ever synced: {unsynced:?}");
-    let hasty = Cuts::new(&events, Syncs::Honest, 3, SEED);
+    let hasty = Cuts::new(&events, Syncs::Honest, 8, SEED);
     let hasty = hasty.map(|cut| Cut { acknowledged: Some(cut.begun), ..cut });
     let hasty = count(hasty, &ledgers).await;
     println!("power cuts, control, acknowledged before it is written: {hasty:?}");

@@ -6,8 +6,10 @@ use farthing::core::wire::Credential;
 use farthing::core::wire::credential::{ChannelTerms, VoucherPayload};
 use farthing::core::{Amount, Channel, ChannelId, SignedVoucher, Timestamp, Token};
 use farthing::escrow::{EXIT_DELAY_DEFAULT, EscrowError, Funds};
+use farthing::payee::embedded::Folding;
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
 use farthing::payee::{AcceptError, EmbeddedStore, Payee, PayeeOptions, PayeeStore, Quote};
+use farthing_testkit::disk::FOLDING;
 use farthing_testkit::histories::{channel, generous, identity, signer, voucher};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -40,6 +42,11 @@ impl Seller {
     /// Sells until it is killed, and says of each voucher that it is charged.
     pub(super) fn selling(ledger: &Path) -> Self {
         Self::spawn(&[], &json!({ "ledger": ledger }))
+    }
+
+    /// The same, and writes its tables, and begins its journal's files anew, again and again.
+    pub(super) fn folding(ledger: &Path) -> Self {
+        Self::spawn(&[], &json!({ "ledger": ledger, "folds": true }))
     }
 
     /// The control: says so before it asks the payee.
@@ -113,8 +120,14 @@ impl FundsSource for Riches {
     }
 }
 
-async fn start(ledger: &Path) -> Payee {
-    let store = EmbeddedStore::open(ledger, &identity()).expect("opens");
+async fn start(ledger: &Path, folds: bool) -> Payee {
+    let folding = Folding { in_background: true, ..FOLDING };
+    let store = if folds {
+        EmbeddedStore::open_folding(ledger, folding, &identity())
+    } else {
+        EmbeddedStore::open(ledger, &identity())
+    };
+    let store = store.expect("opens");
     let secret = store.challenge_secret().await.expect("reads");
     let token = Token { address: identity().token, symbol: "dUSD".to_owned(), decimals: 6, dollar: true };
     let options = PayeeOptions {
@@ -178,7 +191,7 @@ async fn sell(payee: &Payee, channel: &Channel, signed: SignedVoucher) -> Result
 async fn another_process() {
     let Some(task) = std::env::var_os(TASK) else { return };
     let task: Value = serde_json::from_str(&task.to_string_lossy()).expect("a task");
-    let payee = start(Path::new(task["ledger"].as_str().expect("a path"))).await;
+    let payee = start(Path::new(task["ledger"].as_str().expect("a path")), task["folds"] == true).await;
     if task["hold"] == true {
         say("holding");
         std::thread::sleep(std::time::Duration::from_secs(60));
