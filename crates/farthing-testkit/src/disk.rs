@@ -194,7 +194,12 @@ impl Disk {
         self.open_with(Folding { in_background: true, ..FOLDING }, &crate::histories::identity())
     }
 
-    fn open_with(&self, folding: Folding, identity: &LedgerIdentity) -> Result<EmbeddedStore, StoreError> {
+    /// The same for anybody's ledger, folded as the caller says.
+    ///
+    /// # Errors
+    ///
+    /// If the store refuses to.
+    pub fn open_with(&self, folding: Folding, identity: &LedgerIdentity) -> Result<EmbeddedStore, StoreError> {
         EmbeddedStore::open_on(self.tables(), MarkOnDisk(self.clone()), self.journal(), folding, identity)
     }
 

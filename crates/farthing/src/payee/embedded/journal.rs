@@ -14,7 +14,8 @@ mod reading;
 mod record;
 
 use super::mark::LedgerName;
-use record::{Key, PAGE, Place, pages_of, seal};
+pub(super) use record::pages_of;
+use record::{Key, PAGE, Place, seal};
 use std::fmt;
 use std::fs::File;
 use std::io;

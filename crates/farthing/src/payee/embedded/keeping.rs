@@ -136,7 +136,7 @@ impl Keeping {
         let changes = decode(content).map_err(|error| self.failed(&error))?;
         let mut overlay = self.overlay()?;
         overlay.current.apply(changes, batch, content.len());
-        if overlay.current.bytes() < self.folding.size {
+        if !self.is_full(&overlay) {
             return Ok(());
         }
         let frozen = overlay.freeze();
@@ -144,8 +144,13 @@ impl Keeping {
         frozen.map_or(Ok(()), |frozen| self.fold(&frozen))
     }
 
+    /// Whether it is time to fold: because of what is in memory, or of the room that small batches need in the journal.
+    fn is_full(&self, overlay: &Overlay) -> bool {
+        overlay.current.bytes() >= self.folding.size || overlay.current.room() >= self.folding.journal.lap
+    }
+
     fn freeze_if_full(&self, mut overlay: MutexGuard<'_, Overlay>) {
-        if overlay.current.bytes() < self.folding.size {
+        if !self.is_full(&overlay) {
             return;
         }
         let frozen = overlay.freeze();
@@ -168,7 +173,7 @@ impl Keeping {
     /// Waits until there is room for a batch: memory is bounded, and the tables may be slower than the journal.
     pub(super) fn make_room(&self) -> Result<(), StoreError> {
         let mut overlay = self.locked();
-        while overlay.failed.is_none() && overlay.frozen.is_some() && overlay.current.bytes() >= self.folding.size {
+        while overlay.failed.is_none() && overlay.frozen.is_some() && self.is_full(&overlay) {
             overlay = self.turned.wait(overlay).unwrap_or_else(PoisonError::into_inner);
         }
         self.check(&overlay)?;

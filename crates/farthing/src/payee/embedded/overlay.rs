@@ -1,6 +1,7 @@
 //! What is in the journal and not in the tables yet, in memory: two generations. Batches go to the current one while
 //! the one before it, frozen, is written to the tables.
 
+use super::journal::pages_of;
 use crate::payee::posting::{Changes, ChargeId};
 use crate::payee::store::{Redemption, Relayed};
 use farthing_core::ledger::{ChannelBooks, Charge, Credit, FinalRedemption, Purchase};
@@ -38,6 +39,7 @@ pub(super) struct Generation {
     pub(super) relay_spent: BTreeMap<u64, Amount>,
     last: Option<u64>,
     bytes: usize,
+    room: u64,
 }
 
 impl Generation {
@@ -49,6 +51,11 @@ impl Generation {
     /// What it takes in memory, about.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What it takes in the journal.
+    pub(super) const fn room(&self) -> u64 {
+        self.room
     }
 
     pub(super) fn books(&self, channel_id: ChannelId) -> Option<ChannelBooks> {
@@ -111,6 +118,7 @@ impl Generation {
     /// Takes in what a batch has changed, which is so many bytes long in the journal.
     pub(super) fn apply(&mut self, changes: Changes, batch: u64, length: usize) {
         self.bytes += length;
+        self.room += pages_of(length);
         self.last = Some(batch);
         for (account, channel_id) in changes.new_channels {
             self.new_channels.entry(account).or_default().push(channel_id);

@@ -221,7 +221,7 @@ fn a_file_that_was_cut_is_refused() {
             (count, harmless) = (count + 1, harmless + unused);
         }
         println!("file cut, {end}, at {count} places: {harmless} harmless, all others refused");
-        assert!(harmless < count / 10);
+        assert!(harmless < count / 4, "{harmless} of {count}");
     }
 }
 

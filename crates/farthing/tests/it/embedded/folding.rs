@@ -1,8 +1,10 @@
 //! Batches that are written while others are brought to the tables, by a thread of their own.
 
 use super::power::most;
+use farthing::payee::embedded::Folding;
 use farthing::payee::store::{PayeeStore, Record};
-use farthing_testkit::disk::Disk;
+use farthing_testkit::disk::{Disk, FOLDING};
+use farthing_testkit::histories::identity;
 use farthing_testkit::sales::{self, Sales, records};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,4 +89,16 @@ async fn what_was_acknowledged_is_read_while_it_is_folded() {
             }
         }
     }
+}
+
+/// However small a batch is, it has a page of the journal to itself: so it is also the journal that says when to fold.
+#[tokio::test]
+async fn many_small_batches_do_not_make_the_journal_long() {
+    let disk = Disk::default();
+    let store = disk.open_with(Folding { size: 1 << 20, ..FOLDING }, &identity()).expect("opens");
+    for batch in Sales::default().batches(60) {
+        store.accept_batch(&batch[..1]).await.expect("writes");
+    }
+    let lengths = disk.content().files.map(|file| file.len());
+    assert!(lengths[1..].iter().all(|length| *length < 60_000), "{lengths:?}");
 }

@@ -66,7 +66,7 @@ pub(super) enum Looks {
 }
 
 /// The room of a record with so much content, in bytes.
-pub(super) fn pages_of(length: usize) -> u64 {
+pub(in super::super) fn pages_of(length: usize) -> u64 {
     (HEAD as u64).saturating_add(length as u64).next_multiple_of(PAGE)
 }
 
