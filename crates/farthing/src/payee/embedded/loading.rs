@@ -29,6 +29,8 @@ impl Fetched {
             rows.books.insert(channel_id, books);
         }
         for (account, channels) in self.accounts {
+            // One that is new may be nowhere but here, if what was looked up for its first batch has been frozen since.
+            rows.books.extend(channels.iter().filter_map(|id| Some((*id, current.books(*id)?))));
             current.note_account(account, channels.clone());
             rows.accounts.insert(account, channels);
         }

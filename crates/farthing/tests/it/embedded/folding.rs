@@ -2,9 +2,10 @@
 
 use super::power::most;
 use farthing::payee::embedded::Folding;
-use farthing::payee::store::{PayeeStore, Record};
+use farthing::payee::store::{PayeeStore, Record, RecordKind};
+use farthing_testkit::conformance::adds_up;
 use farthing_testkit::disk::{Disk, FOLDING};
-use farthing_testkit::histories::identity;
+use farthing_testkit::histories::{History, identity};
 use farthing_testkit::sales::{self, Sales, records};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,4 +102,35 @@ async fn many_small_batches_do_not_make_the_journal_long() {
     }
     let lengths = disk.content().files.map(|file| file.len());
     assert!(lengths[1..].iter().all(|length| *length < 60_000), "{lengths:?}");
+}
+
+/// Whoever shows a ledger has it folded, also between what a batch looks up and what it writes: a channel that is new just
+/// then is in memory alone, and what is charged on it next goes on from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_is_new_while_the_ledger_is_shown_is_not_forgotten() {
+    for round in 0..60 {
+        let disk = Disk::default();
+        let store = Arc::new(disk.open_folding_in_background().expect("opens"));
+        let writer = {
+            let (store, mut history) = (Arc::clone(&store), History::new(round, false));
+            tokio::spawn(async move {
+                for _ in 0..30 {
+                    store.accept_batch(&history.batch()).await.expect("writes");
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        let mut is_over = false;
+        while !is_over {
+            is_over = writer.is_finished();
+            let mut shown = Vec::new();
+            let mut visitor = |record| {
+                shown.push(record);
+                Ok(())
+            };
+            store.visit(&RecordKind::ALL, &mut visitor).await.expect("reads");
+            adds_up(&shown);
+        }
+        writer.await.expect("writes");
+    }
 }
