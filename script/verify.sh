@@ -59,7 +59,7 @@ controls() {
 interleavings() {
   local schedules=${1:-100000} log
   log=$(mktemp)
-  say "interleavings: the payee's writer, first contacts and views in $schedules orders each"
+  say "interleavings: the payee's workers, writer, first contacts and views in $schedules orders each"
   if ! FARTHING_SCHEDULES=$schedules cargo test --package farthing --test interleavings --locked -- --nocapture \
     --test-threads=1 >"$log" 2>&1; then
     cat "$log" >&2

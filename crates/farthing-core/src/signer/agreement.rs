@@ -46,7 +46,7 @@ fn recover_everywhere(signature: &VoucherSignature, digest: B256) -> Option<Addr
     let c = libsecp::recover(&digest.0, signature).map(|key| address_of(&key.coordinates()));
     assert_eq!(rust, c, "{signature} over {digest}");
     // As slow as the other two together, so it is asked now and then.
-    if digest[31] % 8 == 0 {
+    if digest[31].is_multiple_of(8) {
         let alloy = Signature::from_raw_array(&signature.to_bytes());
         let alloy = alloy.and_then(|signature| signature.recover_address_from_prehash(&digest)).ok();
         assert_eq!(rust, alloy, "{signature} over {digest}");

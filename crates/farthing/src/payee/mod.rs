@@ -1,10 +1,12 @@
 //! The side that is paid: verify a voucher, make it durable, serve; later redeem only the last one.
 //!
 //! [`Payee::accept`] is the path of every voucher: challenge and terms, then the signature, then the ledger, then the
-//! store. No call to the chain lies on it, except at the first contact with a channel.
+//! store; [`Payee::take`] is what of it is left without HTTP. No call to the chain lies on it, except at the first
+//! contact with a channel.
 
 mod alarm;
 pub mod audit;
+mod bounded;
 pub mod coin_price;
 mod contacts;
 pub mod earnings;
@@ -22,7 +24,9 @@ pub mod relay;
 pub mod statement;
 pub mod store;
 mod sync;
+mod taking;
 pub mod transfer;
+mod verifying;
 pub mod views;
 pub mod watcher;
 mod writer;
@@ -36,6 +40,7 @@ pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError
 pub use redeemer::Redeemer;
 pub use relay::{Relay, RelayLimits};
 pub use store::{LedgerIdentity, PayeeStore, StoreError};
+pub use taking::{PresentedVoucher, Taken};
 pub use views::{ChainViews, FundsSource};
 pub use watcher::Watcher;
 
@@ -43,8 +48,9 @@ use crate::clock;
 use crate::escrow::EscrowError;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use contacts::{ContactError, Contacts};
-use farthing_core::exposure::{AccountView, CreditTerms, Sight};
+use bounded::Bounded;
+use contacts::Contacts;
+use farthing_core::exposure::CreditTerms;
 use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, Purchase, RequestId};
 use farthing_core::quote::TooLittle;
 use farthing_core::voucher::{Domain, VoucherSignature};
@@ -54,11 +60,15 @@ use farthing_core::wire::{
     Challenge, ChallengeSecret, Credential, Delegation, INTENT, METHOD, Problem, ProblemType, RecallPayload, Receipt,
     SignedReceipt, WireError,
 };
-use farthing_core::{Address, Amount, Channel, Timestamp, Token, VerifiedVoucher};
+use farthing_core::{Address, Amount, Timestamp, Token, VerifiedVoucher};
 use std::sync::Arc;
-use store::{Entry, Outcome, PendingCharge};
+use taking::{KNOWN_MAX, KnownChannels, Task};
 use tokio::sync::Notify;
+use verifying::{Verifying, Workers};
 use writer::{Room, Writer};
+
+/// How many requests inside challenges are kept as they were read: one an item and price.
+const ASKED_MAX: usize = 1_024;
 
 /// An item sold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +139,9 @@ pub enum AcceptError {
     /// The chain did not answer at the first contact with a channel.
     #[error(transparent)]
     Chain(#[from] EscrowError),
+    /// A worker failed at the voucher before it was charged.
+    #[error("the voucher could not be checked")]
+    Interrupted,
     /// The receipt could not be signed. The charge is made, and the same credential is answered without another.
     #[error("the receipt can't be signed: {0}")]
     Receipt(String),
@@ -151,6 +164,10 @@ impl AcceptError {
                 let detail = "the payment could not be taken; send the same voucher again, it is charged once at most";
                 Problem::new(ProblemType::Unavailable, detail)
             }
+            Self::Interrupted => Problem::new(
+                ProblemType::Unavailable,
+                "the voucher could not be checked; nothing was charged, try again",
+            ),
             Self::Chain(_) => Problem::new(ProblemType::Unavailable, "the chain does not answer; nothing was charged"),
         }
     }
@@ -174,18 +191,15 @@ struct Inner {
     receipt_key: PrivateKeySigner,
     store: Arc<dyn PayeeStore>,
     writer: Writer,
+    verifying: Verifying<Task>,
+    known: Arc<KnownChannels>,
+    /// Requests inside challenges that this payee issued, by their text.
+    asked: Bounded<Box<str>, Arc<SessionRequest>>,
     views: Arc<ChainViews>,
     source: Arc<dyn FundsSource>,
     contacts: Contacts,
     /// The watcher has read something anew: whoever waits for that need not wait for the next look.
     news: Notify,
-}
-
-/// A credential that was checked up to the signature.
-struct Checked {
-    voucher: VerifiedVoucher,
-    /// What it is charged; or why what was agreed to is too little for a new charge.
-    price: Result<Amount, Problem>,
 }
 
 impl Payee {
@@ -206,9 +220,24 @@ impl Payee {
         let writer = Writer::start(Arc::clone(&store), Room::PAYEE)?;
         let views = Arc::new(ChainViews::new(deployment));
         let domain = Domain::new(deployment);
-        let contacts = Contacts::new();
-        let news = Notify::new();
-        Ok(Self(Arc::new(Inner { options, domain, secret, receipt_key, store, writer, views, source, contacts, news })))
+        let known = Arc::new(KnownChannels::new(KNOWN_MAX));
+        let check = taking::checking(domain, Arc::clone(&views), Arc::clone(&known));
+        let verifying = Verifying::start(Workers::of_this_machine(), &writer, check)?;
+        Ok(Self(Arc::new(Inner {
+            options,
+            domain,
+            secret,
+            receipt_key,
+            store,
+            writer,
+            verifying,
+            known,
+            asked: Bounded::new(ASKED_MAX),
+            views,
+            source,
+            contacts: Contacts::new(),
+            news: Notify::new(),
+        })))
     }
 
     /// Who is paid.
@@ -314,38 +343,25 @@ impl Payee {
         quote: &Quote,
     ) -> Result<Sale, AcceptError> {
         let now = clock::now();
-        let checked = self.check(realm, credential, quote, now).await?;
-        let price = match checked.price {
+        let presented = PresentedVoucher::from(&credential.payload);
+        let price = match self.check(realm, credential, quote, now)? {
             Ok(price) => price,
             // It may have been paid before the price rose.
             Err(problem) => {
-                let earlier = self.charged_before(credential, &checked.voucher, request).await?;
+                let voucher = self.verified(presented).await?;
+                let earlier = self.charged_before(credential, &voucher, request).await?;
                 return earlier.ok_or_else(|| problem.into());
             }
         };
-        let account = self.account_view(checked.voucher.channel()).await?;
-        let pending = PendingCharge {
-            voucher: checked.voucher,
-            request: ChargeRequest {
-                price,
-                item: quote.item.clone(),
-                request,
-                reservation_required: quote.reservation_required.is_some(),
-                at: now,
-            },
-            account,
-            sight: self.sight(now),
-            credit: self.0.options.credit,
+        let request = ChargeRequest {
+            price,
+            item: quote.item.clone(),
+            request,
+            reservation_required: quote.reservation_required.is_some(),
+            at: now,
         };
-        match self.0.writer.write(Entry::Charge(Box::new(pending))).await? {
-            Outcome::Charged { books, charge, again } => {
-                let receipt = self.receipt(&credential.challenge.id, &books, &charge)?;
-                Ok(Sale { receipt, again })
-            }
-            Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
-            // No store answers a charge with anything else.
-            _ => Err(StoreError::Closed.into()),
-        }
+        let Taken { books, charge, again } = self.take(presented, request).await?;
+        Ok(Sale { receipt: self.receipt(&credential.challenge.id, &books, &charge)?, again })
     }
 
     /// The sale that a credential's voucher has already paid for this very request, if there is one. Charges nothing.
@@ -360,8 +376,10 @@ impl Payee {
         request: RequestId,
         quote: &Quote,
     ) -> Result<Option<Sale>, AcceptError> {
-        let checked = self.check(realm, credential, quote, clock::now()).await?;
-        self.charged_before(credential, &checked.voucher, request).await
+        // What was agreed to does not matter where nothing is charged.
+        let _ = self.check(realm, credential, quote, clock::now())?;
+        let voucher = self.verified(PresentedVoucher::from(&credential.payload)).await?;
+        self.charged_before(credential, &voucher, request).await
     }
 
     /// The sale of this very request to the key that a credential proves, if there is one. Charges nothing. A purchase
@@ -410,24 +428,22 @@ impl Payee {
         }
     }
 
-    /// Everything that is checked before the ledger is looked at, the cheap things first and the signature last.
-    async fn check(
+    /// Everything that is cheap to check comes first: the challenge and what was agreed to. Returns what is charged; or
+    /// why what was agreed to is too little for a new charge.
+    fn check(
         &self,
         realm: &str,
         credential: &Credential,
         quote: &Quote,
         now: Timestamp,
-    ) -> Result<Checked, AcceptError> {
+    ) -> Result<Result<Amount, Problem>, AcceptError> {
         let (challenge, payload) = (&credential.challenge, &credential.payload);
         if challenge.method != METHOD || challenge.intent != INTENT || payload.action != VoucherPayload::ACTION {
             let detail = format!("this server takes {METHOD}/{INTENT} with action voucher");
             return Err(AcceptError::new(ProblemType::MethodUnsupported, detail));
         }
         let asked = self.check_challenge(realm, challenge, now)?;
-        let price = quote.charged(&asked, payload.amount).map_err(|error| self.too_little(quote, error));
-        let channel = self.terms(payload).await?;
-        let voucher = payload.signed_voucher().verify(&self.0.domain, &channel);
-        Ok(Checked { voucher: voucher.map_err(|error| Problem::from(&error))?, price })
+        Ok(quote.charged(&asked, payload.amount).map_err(|error| self.too_little(quote, error)))
     }
 
     fn too_little(&self, quote: &Quote, TooLittle { price, agreed }: TooLittle) -> Problem {
@@ -437,26 +453,13 @@ impl Payee {
         Problem::new(ProblemType::PaymentInsufficient, detail).with("price", &price).with("amount", &agreed)
     }
 
-    /// How well the chain is in view.
-    fn sight(&self, now: Timestamp) -> Sight {
-        let age = now.seconds_since(self.0.views.seen_at());
-        // In half an exit delay no close can have been requested and finalized unseen, with as long again to redeem.
-        if age > self.0.options.exit_delay / 2 {
-            Sight::Blind
-        } else if age > self.0.options.stale_after_seconds || self.0.views.is_disputed() {
-            Sight::Stale
-        } else {
-            Sight::Clear
-        }
-    }
-
     /// The challenge must be one that this payee issued, for this realm, and not long ago.
     fn check_challenge(
         &self,
         realm: &str,
         challenge: &Challenge,
         now: Timestamp,
-    ) -> Result<SessionRequest, AcceptError> {
+    ) -> Result<Arc<SessionRequest>, AcceptError> {
         let malformed = |error: WireError| AcceptError::new(ProblemType::MalformedCredential, error.to_string());
         if challenge.realm != realm || !challenge.is_issued_by(&self.0.secret) {
             return Err(AcceptError::new(ProblemType::InvalidChallenge, "the challenge is not of this server"));
@@ -464,7 +467,7 @@ impl Payee {
         if challenge.expires_at().map_err(malformed)?.is_some_and(|expires| expires < now) {
             return Err(AcceptError::new(ProblemType::PaymentExpired, "the challenge has expired; take a fresh one"));
         }
-        let asked = challenge.session_request().map_err(malformed)?;
+        let asked = self.asked(challenge).map_err(malformed)?;
         let identity = &self.0.options.identity;
         // Issued by us, but perhaps before the creator moved to another escrow or token.
         let same = asked.deployment() == identity.deployment
@@ -477,36 +480,14 @@ impl Payee {
         Ok(asked)
     }
 
-    /// The channel's terms: sent along and proven by the id, or known from an earlier voucher.
-    async fn terms(&self, payload: &VoucherPayload) -> Result<Channel, AcceptError> {
-        let identity = &self.0.options.identity;
-        if let Some(terms) = &payload.terms {
-            let channel = terms.channel(identity.payee, identity.token);
-            if channel.id(&identity.deployment) != payload.channel_id {
-                let detail = format!(
-                    "the terms are not those of channel {} to payee {} in {}",
-                    payload.channel_id, identity.payee, identity.deployment
-                );
-                return Err(AcceptError::new(ProblemType::VerificationFailed, detail));
-            }
-            return Ok(channel);
+    /// The request inside a challenge of ours. An item's is the same text in every challenge, so it is read once.
+    fn asked(&self, challenge: &Challenge) -> Result<Arc<SessionRequest>, WireError> {
+        if let Some(asked) = self.0.asked.get(challenge.request.as_str()) {
+            return Ok(asked);
         }
-        let books = self.0.store.books(payload.channel_id).await?;
-        books.map(|books| books.channel).ok_or_else(|| {
-            AcceptError::new(ProblemType::ChannelNotFound, "this channel is not known here; send its terms along")
-        })
-    }
-
-    async fn account_view(&self, channel: &Channel) -> Result<Arc<AccountView>, AcceptError> {
-        let inner = &self.0;
-        let view = inner.contacts.account_of(&inner.views, inner.source.as_ref(), channel).await;
-        view.map_err(|error| match error {
-            ContactError::Busy => {
-                let detail = "too many new accounts at once; nothing was charged, try again";
-                AcceptError::new(ProblemType::Unavailable, detail)
-            }
-            ContactError::Chain(error) => error.into(),
-        })
+        let asked = Arc::new(challenge.session_request()?);
+        self.0.asked.insert(challenge.request.as_str().into(), Arc::clone(&asked));
+        Ok(asked)
     }
 
     fn receipt(&self, challenge_id: &str, books: &ChannelBooks, charge: &Charge) -> Result<SignedReceipt, AcceptError> {

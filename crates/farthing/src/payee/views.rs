@@ -113,9 +113,23 @@ impl ChainViews {
     /// The account behind a channel, if both are known.
     #[must_use]
     pub fn account_of(&self, channel: &Channel) -> Option<Arc<AccountView>> {
+        self.account_by_id(channel.account().id(), channel.id(&self.deployment))
+    }
+
+    /// The same for a channel whose ids are known.
+    #[must_use]
+    pub(crate) fn account_by_id(&self, account_id: AccountId, channel_id: ChannelId) -> Option<Arc<AccountView>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let view = inner.accounts.get(&channel.account().id())?;
-        view.channels.contains(channel.id(&self.deployment)).then(|| Arc::clone(view))
+        let view = inner.accounts.get(&account_id)?;
+        view.channels.contains(channel_id).then(|| Arc::clone(view))
+    }
+
+    /// The terms of a channel that is in view.
+    #[must_use]
+    pub(crate) fn terms_of(&self, channel_id: ChannelId) -> Option<Channel> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let view = inner.accounts.get(inner.channels.get(&channel_id)?)?;
+        view.channels.get(channel_id).map(|(channel, _)| *channel)
     }
 
     /// Enters what was read at first contact, for the watcher to read again: it may have passed the very block that this

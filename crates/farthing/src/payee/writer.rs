@@ -3,6 +3,7 @@
 use super::PayeeError;
 use super::store::{Entry, Outcome, PayeeStore, StoreError};
 use super::sync::{Handle, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel};
+use super::verifying::Verdict;
 use std::sync::Arc;
 
 /// How much a writer takes at once.
@@ -19,11 +20,31 @@ impl Room {
     pub(crate) const PAYEE: Self = Self { batch: 1_024, queue: 16_384 };
 }
 
-type Answer = Result<Outcome, StoreError>;
+/// What became of an entry.
+pub(crate) type Answer = Result<Outcome, StoreError>;
 
 struct Job {
     entry: Entry,
-    answer: oneshot::Sender<Answer>,
+    answer: AnswerTo,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) enum AnswerTo {
+    /// Whoever wrote.
+    Caller(oneshot::Sender<Answer>),
+    /// Whoever had a voucher verified: the worker is not in between any more.
+    Verified(oneshot::Sender<Verdict>),
+}
+
+impl AnswerTo {
+    /// Nobody may be waiting any more; then the answer goes nowhere.
+    fn send(self, answer: Answer) {
+        match self {
+            Self::Caller(sender) => drop(sender.send(answer)),
+            Self::Verified(sender) => drop(sender.send(Verdict::Written(answer))),
+        }
+    }
 }
 
 /// The one writer of a store: a thread that drains its queue. Cheap to clone; it ends when the last clone is dropped.
@@ -64,11 +85,18 @@ impl Writer {
     /// Dropping the future does not take the entry back: a charge whose client went away is found again by its retry.
     pub(crate) async fn write(&self, entry: Entry) -> Answer {
         let (answer, outcome) = oneshot::channel();
-        self.queue.try_send(Job { entry, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy { waiting: self.room.queue },
-            TrySendError::Disconnected(_) => StoreError::Closed,
-        })?;
+        self.hand_over(entry, AnswerTo::Caller(answer));
         outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Queues an entry whose answer goes to somebody else; so does it if there is no room.
+    pub(crate) fn hand_over(&self, entry: Entry, answer: AnswerTo) {
+        let (job, error) = match self.queue.try_send(Job { entry, answer }) {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => (job, StoreError::Busy { waiting: self.room.queue }),
+            Err(TrySendError::Disconnected(job)) => (job, StoreError::Closed),
+        };
+        job.answer.send(Err(error));
     }
 }
 
@@ -81,17 +109,16 @@ fn drain(store: &dyn PayeeStore, runtime: &Handle, jobs: &Receiver<Job>, batch_m
             batch.push(job.entry);
             answers.push(job.answer);
         }
-        // Nobody may be waiting any more; then the answer goes nowhere.
         match runtime.block_on(store.accept_batch(&batch)) {
             Ok(outcomes) => {
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(Ok(outcome));
+                    answer.send(Ok(outcome));
                 }
             }
             Err(error) => {
                 tracing::error!(%error, entries = batch.len(), "not stored, so nothing of this batch is served");
                 for answer in answers {
-                    let _ = answer.send(Err(error.clone()));
+                    answer.send(Err(error.clone()));
                 }
             }
         }

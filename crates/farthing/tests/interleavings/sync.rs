@@ -6,8 +6,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-pub(super) use shuttle::sync::RwLock;
 pub(super) use shuttle::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+pub(super) use shuttle::sync::{Mutex, RwLock};
 pub(super) use shuttle::thread::Builder as ThreadBuilder;
 pub(super) use tokio::sync::{Semaphore, oneshot};
 

@@ -1,15 +1,17 @@
 //! The payee's side: what is accepted, that it is durable, and that the last voucher is what gets redeemed.
 
-use farthing::core::ledger::RequestId;
+use farthing::core::ledger::{ChargeRequest, RequestId};
 use farthing::core::wire::credential::{ChannelTerms, VoucherPayload};
 use farthing::core::wire::{Credential, ProblemType};
-use farthing::core::{Address, Amount, B256, Channel, Deployment, SignedVoucher, Token};
+use farthing::core::{Address, Amount, B256, Channel, Deployment, SignedVoucher, Token, VoucherSignature};
 use farthing::escrow::EscrowError;
 use farthing::escrow::{EXIT_DELAY_DEFAULT, deploy};
 use farthing::local_chain::LocalChain;
 use farthing::payee::earnings::{Period, earnings};
 use farthing::payee::views::{BoxFuture, FundsSource, Reading};
-use farthing::payee::{AcceptError, EmbeddedStore, LedgerIdentity, Payee, Quote, Redeemer, Sale, StoreError, Watcher};
+use farthing::payee::{
+    AcceptError, EmbeddedStore, LedgerIdentity, Payee, PresentedVoucher, Quote, Redeemer, Sale, StoreError, Watcher,
+};
 use farthing_testkit::Fixture;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -179,6 +181,61 @@ async fn each_wrong_voucher_gets_its_problem_and_changes_nothing() {
     assert_eq!(refused(&payee, &item, &action).await, ProblemType::MethodUnsupported);
     // And the good one is good.
     assert!(send(&payee, &item, &of(good)).await.is_ok());
+}
+
+/// The first is recovered, the others are checked against the known key; the escrow takes one byte only.
+#[tokio::test]
+async fn a_voucher_whose_recovery_byte_alone_is_wrong_is_taken_and_redeemed() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let channel = fixture.channel(0);
+    for count in 1..=3 {
+        let mut signed = fixture.voucher(&channel, count * DIME, &Fixture::payer());
+        let mut bytes = signed.signature.to_bytes();
+        bytes[64] = 27 + 28 - bytes[64];
+        signed.signature = VoucherSignature::from_bytes(&bytes).unwrap();
+        let item = quote(&format!("/{count}"), DIME);
+        send(&payee, &item, &credential(&payee, &item, &channel, signed)).await.unwrap();
+    }
+    let redeemer = Redeemer::new(payee.clone(), fixture.escrow(Fixture::payee()).await);
+    assert_eq!(redeemer.redeem().await.unwrap().done[0].paid, Amount::new(3 * DIME));
+    assert_eq!(fixture.dollars_of(Fixture::payee().address()).await, Amount::new(3 * DIME));
+}
+
+/// Without HTTP the same rules hold: once with its terms, from then on without.
+#[tokio::test]
+async fn a_voucher_is_taken_without_a_challenge_and_charged_once() {
+    let (fixture, _folder, payee, _watcher) = shop().await;
+    let channel = fixture.channel(0);
+    let present = |count: u128, terms| PresentedVoucher {
+        signed: fixture.voucher(&channel, count * DIME, &Fixture::payer()),
+        terms,
+    };
+    let request = |path: &str| ChargeRequest {
+        price: Amount::new(DIME),
+        item: path.to_owned(),
+        request: RequestId::new("GET", path),
+        reservation_required: false,
+        at: payee.views().seen_at(),
+    };
+    let unknown = payee.take(present(1, None), request("/1")).await.expect_err("nobody knows the channel");
+    assert_eq!(unknown.problem().problem_type(), Some(ProblemType::ChannelNotFound));
+    let terms = Some(ChannelTerms::from(&channel));
+    let taken = payee.take(present(1, terms), request("/1")).await.unwrap();
+    assert_eq!((taken.again, taken.books.spent, taken.charge.item.as_str()), (false, Amount::new(DIME), "/1"));
+    for count in 2..=4 {
+        let path = format!("/{count}");
+        let taken = payee.take(present(count, None), request(&path)).await.unwrap();
+        assert_eq!((taken.again, taken.books.spent), (false, Amount::new(count * DIME)));
+        assert!(payee.take(present(count, None), request(&path)).await.unwrap().again);
+    }
+    let mut forged = present(5, None);
+    forged.signed.signature = present(4, None).signed.signature;
+    let refused = payee.take(forged, request("/5")).await.expect_err("another amount was signed");
+    assert_eq!(refused.problem().problem_type(), Some(ProblemType::SignerMismatch));
+    let other = Some(ChannelTerms { salt: B256::repeat_byte(9), ..ChannelTerms::from(&channel) });
+    let refused = payee.take(present(5, other), request("/5")).await.expect_err("the terms are another channel's");
+    assert_eq!(refused.problem().problem_type(), Some(ProblemType::VerificationFailed));
+    assert_eq!(earnings(payee.store().as_ref(), Period::default()).await.unwrap().items_sold, 4);
 }
 
 /// Failures 12 and 18: copies are one charge, and parallel requests all succeed.

@@ -1,0 +1,316 @@
+//! A voucher on its way into the ledger, whatever it came by: verified by a worker, charged by the writer.
+
+use super::bounded::Bounded;
+use super::contacts::ContactError;
+use super::store::{Entry, Outcome, PendingCharge, StoreError};
+use super::verifying::{Checked, Verdict, Verified};
+use super::views::ChainViews;
+use super::{AcceptError, Payee};
+use farthing_core::exposure::{AccountView, CreditTerms, Sight};
+use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest};
+use farthing_core::voucher::{Domain, KnownChannel};
+use farthing_core::wire::credential::ChannelTerms;
+use farthing_core::wire::{Problem, ProblemType, VoucherPayload};
+use farthing_core::{Channel, ChannelId, SignedVoucher, Timestamp, VerifiedVoucher};
+use std::sync::Arc;
+
+/// A voucher as a payer presents it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresentedVoucher {
+    /// The promise and what stands beside it. Nothing of it is checked yet.
+    pub signed: SignedVoucher,
+    /// The terms of its channel; without them the payee must know the channel.
+    pub terms: Option<ChannelTerms>,
+}
+
+impl From<&VoucherPayload> for PresentedVoucher {
+    fn from(payload: &VoucherPayload) -> Self {
+        Self { signed: payload.signed_voucher(), terms: payload.terms }
+    }
+}
+
+/// What a voucher was charged, durably.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The channel's books.
+    pub books: ChannelBooks,
+    /// The entry.
+    pub charge: Charge,
+    /// Whether the same request was charged before, and not again now.
+    pub again: bool,
+}
+
+/// Channels whose signers' keys are known.
+pub(super) type KnownChannels = Bounded<ChannelId, Arc<KnownChannel>>;
+
+/// How many channels are known at most. Each is some 350 bytes, so all are 46 MB. Beyond that some are learnt again when
+/// they come again, which costs one recovery.
+pub(super) const KNOWN_MAX: usize = 131_072;
+
+/// What a worker is given.
+pub(super) struct Task {
+    signed: SignedVoucher,
+    by: Signer,
+    request: Option<ChargeRequest>,
+    sight: Sight,
+    credit: CreditTerms,
+}
+
+/// Whose signature it has to be.
+enum Signer {
+    Known(Arc<KnownChannel>),
+    /// As the terms say, which the channel's id proves.
+    Of(Channel),
+}
+
+/// What a worker does. A channel is learnt when its account is in view, and only an account with money on the chain is:
+/// to push others out, a stranger has to fund as many channels as there is room for, and keep them busy.
+pub(super) fn checking(
+    domain: Domain,
+    views: Arc<ChainViews>,
+    known: Arc<KnownChannels>,
+) -> impl Fn(Task) -> Checked + Send + Sync + 'static {
+    move |Task { signed, by, request, sight, credit }| {
+        let verified = match by {
+            Signer::Known(channel) => signed.verify_known(&domain, &channel).map(|voucher| (voucher, None)),
+            Signer::Of(channel) => signed.meet(&domain, &channel).map(|(voucher, known)| (voucher, Some(known))),
+        };
+        let (voucher, met) = match verified {
+            Ok(verified) => verified,
+            Err(error) => return Checked::Back(Err(error)),
+        };
+        match (request, views.account_by_id(voucher.account_id(), voucher.voucher().channel_id)) {
+            (Some(request), Some(account)) => {
+                if let Some(met) = met {
+                    known.insert(met.id(), Arc::new(met));
+                }
+                Checked::Ready(Entry::Charge(Box::new(PendingCharge { voucher, request, account, sight, credit })))
+            }
+            (request, _) => Checked::Back(Ok(Box::new(Verified { voucher, request }))),
+        }
+    }
+}
+
+impl Payee {
+    /// Takes a voucher and charges it, for whoever has a transport of its own: no challenge, no receipt. When it returns,
+    /// the charge is durable, and what it is for may be handed out.
+    ///
+    /// The price is whatever the request says: that the payer agreed to it is for the caller to know. A retry of the same
+    /// request with the same voucher is answered again and not charged again.
+    ///
+    /// # Errors
+    ///
+    /// If the voucher is refused, or the charge can't be stored; see [`AcceptError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the item may be charged all the same; the same voucher is then answered when it comes again.
+    pub async fn take(&self, presented: PresentedVoucher, request: ChargeRequest) -> Result<Taken, AcceptError> {
+        let (sight, credit) = (self.sight(request.at), self.0.options.credit);
+        let by = self.signer(&presented).await?;
+        let task = Task { signed: presented.signed, by, request: Some(request), sight, credit };
+        let outcome = match self.verify(task).await? {
+            Verdict::Written(answer) => answer?,
+            Verdict::Back(verified) => {
+                let Verified { voucher, request } = *verified.map_err(|error| Problem::from(&error))?;
+                let Some(request) = request else { return Err(AcceptError::Interrupted) };
+                let account = self.account_view(voucher.channel()).await?;
+                let pending = PendingCharge { voucher, request, account, sight, credit };
+                self.0.writer.write(Entry::Charge(Box::new(pending))).await?
+            }
+            Verdict::Failed => return Err(AcceptError::Interrupted),
+        };
+        match outcome {
+            Outcome::Charged { books, charge, again } => Ok(Taken { books, charge: *charge, again }),
+            Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
+            // No store answers a charge with anything else.
+            _ => Err(StoreError::Closed.into()),
+        }
+    }
+
+    /// A voucher whose signature is good. Charges nothing.
+    pub(super) async fn verified(&self, presented: PresentedVoucher) -> Result<VerifiedVoucher, AcceptError> {
+        let by = self.signer(&presented).await?;
+        let (sight, credit) = (Sight::Blind, self.0.options.credit);
+        let task = Task { signed: presented.signed, by, request: None, sight, credit };
+        match self.verify(task).await? {
+            Verdict::Back(Ok(verified)) => Ok(verified.voucher),
+            Verdict::Back(Err(error)) => Err(Problem::from(&error).into()),
+            Verdict::Written(_) | Verdict::Failed => Err(AcceptError::Interrupted),
+        }
+    }
+
+    async fn verify(&self, task: Task) -> Result<Verdict, AcceptError> {
+        Ok(self.0.verifying.verify(task).await?)
+    }
+
+    /// Whose signature it has to be: known from an earlier voucher, or as the terms say, which were sent along and proven
+    /// by the id, or are those of a channel that is in view or in the ledger.
+    async fn signer(&self, presented: &PresentedVoucher) -> Result<Signer, AcceptError> {
+        let identity = &self.0.options.identity;
+        let channel_id = presented.signed.voucher.channel_id;
+        if let Some(known) = self.0.known.get(&channel_id) {
+            return match presented.terms {
+                Some(terms) if terms != ChannelTerms::from(known.channel()) => Err(self.other_terms(channel_id)),
+                _ => Ok(Signer::Known(known)),
+            };
+        }
+        if let Some(terms) = &presented.terms {
+            let channel = terms.channel(identity.payee, identity.token);
+            if channel.id(&identity.deployment) != channel_id {
+                return Err(self.other_terms(channel_id));
+            }
+            return Ok(Signer::Of(channel));
+        }
+        if let Some(channel) = self.0.views.terms_of(channel_id) {
+            return Ok(Signer::Of(channel));
+        }
+        let books = self.0.store.books(channel_id).await?;
+        books.map(|books| Signer::Of(books.channel)).ok_or_else(|| {
+            AcceptError::new(ProblemType::ChannelNotFound, "this channel is not known here; send its terms along")
+        })
+    }
+
+    fn other_terms(&self, channel_id: ChannelId) -> AcceptError {
+        let identity = &self.0.options.identity;
+        let detail = format!(
+            "the terms are not those of channel {channel_id} to payee {} in {}",
+            identity.payee, identity.deployment
+        );
+        AcceptError::new(ProblemType::VerificationFailed, detail)
+    }
+
+    async fn account_view(&self, channel: &Channel) -> Result<Arc<AccountView>, AcceptError> {
+        let inner = &self.0;
+        let view = inner.contacts.account_of(&inner.views, inner.source.as_ref(), channel).await;
+        view.map_err(|error| match error {
+            ContactError::Busy => {
+                let detail = "too many new accounts at once; nothing was charged, try again";
+                AcceptError::new(ProblemType::Unavailable, detail)
+            }
+            ContactError::Chain(error) => error.into(),
+        })
+    }
+
+    /// How well the chain is in view.
+    fn sight(&self, now: Timestamp) -> Sight {
+        let age = now.seconds_since(self.0.views.seen_at());
+        // In half an exit delay no close can have been requested and finalized unseen, with as long again to redeem.
+        if age > self.0.options.exit_delay / 2 {
+            Sight::Blind
+        } else if age > self.0.options.stale_after_seconds || self.0.views.is_disputed() {
+            Sight::Stale
+        } else {
+            Sight::Clear
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::escrow::Funds;
+    use crate::payee::views::Reading;
+    use alloy::signers::SignerSync;
+    use alloy::signers::local::PrivateKeySigner;
+    use farthing_core::ledger::RequestId;
+    use farthing_core::{Address, Amount, B256, Deployment, Voucher, VoucherSignature};
+
+    const DEPLOYMENT: Deployment = Deployment { chain_id: 31_337, escrow: Address::repeat_byte(0x33) };
+
+    struct Desk {
+        domain: Domain,
+        key: PrivateKeySigner,
+        views: Arc<ChainViews>,
+        known: Arc<KnownChannels>,
+    }
+
+    impl Desk {
+        fn new(room: usize) -> Self {
+            Self {
+                domain: Domain::new(DEPLOYMENT),
+                key: PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap(),
+                views: Arc::new(ChainViews::new(DEPLOYMENT)),
+                known: Arc::new(KnownChannels::new(room)),
+            }
+        }
+
+        fn channel(&self, salt: u8) -> Channel {
+            let payer = self.key.address();
+            let salt = B256::repeat_byte(salt);
+            Channel { payer, payee: Address::repeat_byte(2), token: Address::ZERO, salt, authorized_signer: payer }
+        }
+
+        fn fund(&self, channel: &Channel) {
+            let head = Funds { account_balance: Amount::new(1_000), ..Funds::default() };
+            self.views.enter(channel, &Reading { head, ..Reading::default() });
+        }
+
+        fn sign(&self, channel: &Channel, cumulative: u128) -> SignedVoucher {
+            let voucher = Voucher { channel_id: channel.id(&DEPLOYMENT), cumulative_amount: Amount::new(cumulative) };
+            let signature = self.key.sign_hash_sync(&voucher.digest(&self.domain)).unwrap().as_bytes();
+            voucher.with_signature(VoucherSignature::from_bytes(&signature).unwrap())
+        }
+
+        fn knows(&self, channel: &Channel) -> Option<Arc<KnownChannel>> {
+            self.known.get(&channel.id(&DEPLOYMENT))
+        }
+
+        /// As [`Payee::take`] has it checked.
+        fn check(&self, channel: &Channel, signed: SignedVoucher) -> Checked {
+            let request = ChargeRequest {
+                price: Amount::new(1),
+                item: "/a".to_owned(),
+                request: RequestId::new("GET", "/a"),
+                reservation_required: false,
+                at: Timestamp::from_unix_seconds(0),
+            };
+            let by = self.knows(channel).map_or(Signer::Of(*channel), Signer::Known);
+            let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
+            let task = Task { signed, by, request: Some(request), sight: Sight::Clear, credit };
+            checking(self.domain, Arc::clone(&self.views), Arc::clone(&self.known))(task)
+        }
+    }
+
+    #[test]
+    fn a_channel_that_was_let_go_of_is_learnt_again() {
+        let desk = Desk::new(1);
+        let channels: Vec<Channel> = (0..40).map(|salt| desk.channel(salt)).collect();
+        channels.iter().for_each(|channel| desk.fund(channel));
+        for round in 1..=2 {
+            for channel in &channels {
+                assert_eq!(desk.knows(channel), None, "forty don't fit in a set of eight");
+                let checked = desk.check(channel, desk.sign(channel, round));
+                assert!(matches!(checked, Checked::Ready(_)), "{checked:?}");
+                assert_eq!(desk.knows(channel).unwrap().channel(), channel);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_has_no_money_on_the_chain_takes_nobodys_place() {
+        let desk = Desk::new(1);
+        let regular = desk.channel(0);
+        desk.fund(&regular);
+        desk.check(&regular, desk.sign(&regular, 1));
+        for salt in 1..100 {
+            let stranger = desk.channel(salt);
+            let checked = desk.check(&stranger, desk.sign(&stranger, 1));
+            assert!(matches!(checked, Checked::Back(Ok(_))), "its first contact is not a worker's: {checked:?}");
+            assert_eq!(desk.knows(&stranger), None);
+        }
+        assert!(desk.knows(&regular).is_some());
+    }
+
+    #[test]
+    fn a_forged_voucher_goes_no_further_and_teaches_nothing() {
+        let desk = Desk::new(1);
+        let channel = desk.channel(0);
+        desk.fund(&channel);
+        let forged = SignedVoucher { signature: desk.sign(&channel, 2).signature, ..desk.sign(&channel, 1) };
+        assert!(matches!(desk.check(&channel, forged), Checked::Back(Err(_))));
+        assert_eq!(desk.knows(&channel), None);
+        assert!(matches!(desk.check(&channel, desk.sign(&channel, 1)), Checked::Ready(_)));
+        assert!(matches!(desk.check(&channel, forged), Checked::Back(Err(_))));
+    }
+}
