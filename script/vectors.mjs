@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Writes test/vectors: vouchers, batch rows, withdrawals, authorizations and splits as viem computes them, which Solidity
-// and Rust must match byte for byte.
+// Writes test/vectors: vouchers, batch rows, withdrawals, authorizations, splits and receipts as viem computes them, which
+// Solidity and Rust must match byte for byte.
 // Everything here is derived from the specification and from viem alone, never from our own contract or crates.
 // With --check it writes nothing and exits 1 naming each file that differs.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,6 +10,7 @@ import {
   concatHex,
   encodeAbiParameters,
   getContractAddress,
+  hashStruct,
   hashTypedData,
   keccak256,
   numberToHex,
@@ -335,6 +336,98 @@ function splitCase({ name, operator = phone.address, members }) {
   };
 }
 
+const RECEIPT = [
+  { name: "channelId", type: "bytes32" },
+  { name: "cumulativeAmount", type: "uint128" },
+  { name: "item", type: "string" },
+  { name: "price", type: "uint128" },
+  { name: "timestamp", type: "uint64" },
+];
+const BLINDED_RECEIPT = [...RECEIPT, { name: "blinding", type: "bytes16" }];
+const RECEIPT_BATCH = [{ name: "root", type: "bytes32" }];
+
+const ITEMS = ["/songs/dawn.flac", "/", "/über/雨.ogg", "/a?b=c&d"];
+
+// The receipt of a shop's sale with this number.
+function saleOf(number) {
+  return {
+    channelId: channelId({ ...plainTerms(), salt: keccak256(numberToHex(number)) }),
+    cumulativeAmount: number === 3 ? U128_MAX : 1_000n * BigInt(number + 1),
+    item: ITEMS[number % ITEMS.length],
+    price: number === 3 ? U128_MAX : 50_000n + BigInt(number),
+    timestamp: NOON + BigInt(Math.trunc(number / 2)),
+  };
+}
+
+function plainTerms() {
+  const addresses = { payer: alice.address, payee: bob.address, authorizedSigner: alice.address };
+  return { chainId: LOCAL, escrow: ESCROW, token: DOLLAR, ...addresses };
+}
+
+// Split at the largest power of two below their number, as RFC 9162 has it: a path lists the siblings from the leaf up.
+function merkle(leaves) {
+  if (leaves.length === 1) return { root: leaves[0], paths: [[]] };
+  let half = 1;
+  while (half * 2 < leaves.length) half *= 2;
+  const [left, right] = [merkle(leaves.slice(0, half)), merkle(leaves.slice(half))];
+  const past = (paths, hash, isRight) => paths.map((path) => [...path, { hash, isRight }]);
+  return {
+    root: keccak256(concatHex([left.root, right.root])),
+    paths: [...past(left.paths, right.root, false), ...past(right.paths, left.root, true)],
+  };
+}
+
+const receiptBatches = [
+  { name: "alone", count: 1 },
+  { name: "two", count: 2 },
+  { name: "three", count: 3 },
+  { name: "five", count: 5 },
+  { name: "eight", count: 8 },
+  { name: "thirteen", count: 13 },
+  { name: "another chain", count: 2, chainId: BASE },
+  { name: "another escrow", count: 1, escrow: OTHER_ESCROW },
+];
+
+async function receiptCase({ name, count, chainId = LOCAL, escrow = ESCROW }) {
+  const domain = { name: "Farthing Escrow", version: "1", chainId, verifyingContract: escrow };
+  const sales = Array.from({ length: count }, (_, number) => saleOf(number));
+  const blindings = sales.map((_, number) => keccak256(numberToHex(1_000 + number)).slice(0, 34));
+  const leaves = sales.map((sale, number) =>
+    hashStruct({
+      data: { ...sale, blinding: blindings[number] },
+      types: { BlindedReceipt: BLINDED_RECEIPT },
+      primaryType: "BlindedReceipt",
+    }),
+  );
+  const { root, paths } = merkle(leaves);
+  const data =
+    count === 1
+      ? { domain, types: { Receipt: RECEIPT }, primaryType: "Receipt", message: sales[0] }
+      : { domain, types: { ReceiptBatch: RECEIPT_BATCH }, primaryType: "ReceiptBatch", message: { root } };
+  const pathOf = (number) => ({
+    blinding: blindings[number],
+    position: paths[number].reduce((bits, { isRight }, level) => bits + Number(isRight) * 2 ** level, 0),
+    siblings: paths[number].map(({ hash }) => hash),
+  });
+  return {
+    name,
+    chainId,
+    escrow,
+    payee: bob.address,
+    payeePrivateKey: bob.key,
+    digest: hashTypedData(data),
+    signature: await privateKeyToAccount(bob.key).signTypedData(data),
+    receipts: sales.map((sale, number) => ({
+      channelId: sale.channelId,
+      cumulativeAmount: sale.cumulativeAmount.toString(),
+      item: sale.item,
+      price: sale.price.toString(),
+      timestamp: new Date(Number(sale.timestamp) * 1_000).toISOString().replace(".000", ""),
+      ...(count === 1 ? {} : { leaf: leaves[number], path: pathOf(number) }),
+    })),
+  };
+}
+
 // The first voucher as a file for `cast wallet sign --data --from-file`: wallets want the domain's type spelled out.
 function walletFile() {
   const terms = {
@@ -370,6 +463,7 @@ const files = {
   "typed-data.json": walletFile(),
   "withdrawals.json": { note: NOTE, cases: withdrawalCases },
   "authorizations.json": { note: NOTE, cases: authorizationCases() },
+  "receipts.json": { note: NOTE, cases: await Promise.all(receiptBatches.map(receiptCase)) },
   "splits.json": { note: NOTE, cases: splits.map(splitCase) },
 };
 

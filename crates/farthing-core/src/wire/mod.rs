@@ -10,6 +10,7 @@ pub mod listing;
 pub mod problem;
 pub mod recall;
 pub mod receipt;
+pub mod receipt_batch;
 pub mod relay;
 
 pub use challenge::{Challenge, ChallengeSecret, SessionRequest};
@@ -19,6 +20,7 @@ pub use listing::{ListedItem, Listing};
 pub use problem::{Problem, ProblemType};
 pub use recall::RecallPayload;
 pub use receipt::{Receipt, SignedReceipt};
+pub use receipt_batch::{ReceiptPath, ReceiptTree};
 pub use relay::{RelayAnswer, RelayOrder, RelayRequest, RelayTerms, SignedAuthorization};
 
 use base64::Engine;

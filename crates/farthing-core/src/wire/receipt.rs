@@ -1,12 +1,14 @@
 //! The receipt: payee-signed proof that an item was bought.
 
+use super::receipt_batch::{ReceiptPath, batch_digest};
 use super::{Delegation, INTENT, METHOD, WireError, decode, encode};
 use crate::voucher::{Domain, SignatureError, VoucherSignature};
 use crate::{Amount, ChannelId, Timestamp};
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
 use serde::{Deserialize, Serialize};
 
-/// The EIP-712 type that a receipt is signed as.
+/// The EIP-712 type that a receipt alone is signed as. Those that were charged together are signed together: see
+/// [`receipt_batch`](super::receipt_batch).
 pub const RECEIPT_TYPE: &str =
     "Receipt(bytes32 channelId,uint128 cumulativeAmount,string item,uint128 price,uint64 timestamp)";
 
@@ -51,28 +53,74 @@ pub struct SignedReceipt {
     pub receipt: Receipt,
     /// EIP-712, by the payee or the key it delegated.
     pub signature: VoucherSignature,
+    /// How it gets to the root that was signed, if it was signed with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<ReceiptPath>,
     /// What proves the delegation, if it is not the payee's own: so a receipt on file needs nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<Delegation>,
+}
+
+/// What a receipt proves; all that is signed of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proven<'a> {
+    /// The channel that paid.
+    pub channel_id: ChannelId,
+    /// The cumulative amount of the voucher that paid for this item.
+    pub cumulative_amount: Amount,
+    /// What was bought: the item's path.
+    pub item: &'a str,
+    /// What it cost.
+    pub price: Amount,
+    /// When the item was charged.
+    pub timestamp: Timestamp,
+}
+
+impl Proven<'_> {
+    /// The EIP-712 digest that the payee signs for a receipt alone.
+    #[must_use]
+    pub fn digest(&self, domain: &Domain) -> B256 {
+        domain.digest_of_struct(keccak256(self.words(RECEIPT_TYPE_HASH)))
+    }
+
+    /// A type's hash and the members that all types of receipts begin with, as EIP-712 encodes them.
+    pub(super) fn words(&self, type_hash: B256) -> [u8; 192] {
+        let words = [
+            type_hash,
+            self.channel_id.0,
+            B256::from(U256::from(self.cumulative_amount.base_units())),
+            keccak256(self.item),
+            B256::from(U256::from(self.price.base_units())),
+            B256::from(U256::from(self.timestamp.unix_seconds())),
+        ];
+        let mut preimage = [0_u8; 192];
+        for (target, word) in preimage.chunks_exact_mut(32).zip(words) {
+            target.copy_from_slice(word.as_slice());
+        }
+        preimage
+    }
 }
 
 impl Receipt {
     /// The `status` of every receipt.
     pub const STATUS: &'static str = "success";
 
-    /// The EIP-712 digest that the payee signs: channel, voucher, item, price and time.
+    /// What it proves: channel, voucher, item, price and time.
+    #[must_use]
+    pub fn proven(&self) -> Proven<'_> {
+        Proven {
+            channel_id: self.channel_id,
+            cumulative_amount: self.cumulative_amount,
+            item: &self.item,
+            price: self.price,
+            timestamp: self.timestamp,
+        }
+    }
+
+    /// The EIP-712 digest that the payee signs, if the receipt is alone.
     #[must_use]
     pub fn digest(&self, domain: &Domain) -> B256 {
-        let words = [
-            RECEIPT_TYPE_HASH,
-            self.channel_id.0,
-            B256::from(U256::from(self.cumulative_amount.base_units())),
-            keccak256(&self.item),
-            B256::from(U256::from(self.price.base_units())),
-            B256::from(U256::from(self.timestamp.unix_seconds())),
-        ];
-        let preimage: Vec<u8> = words.iter().flatten().copied().collect();
-        domain.digest_of_struct(keccak256(preimage))
+        self.proven().digest(domain)
     }
 
     /// The scheme's and our method's names, as they stand in every receipt.
@@ -83,13 +131,31 @@ impl Receipt {
 }
 
 impl SignedReceipt {
+    /// The EIP-712 digest that was signed: the receipt's own, or that of the batch that its path leads to.
+    #[must_use]
+    pub fn digest(&self, domain: &Domain) -> B256 {
+        match &self.path {
+            None => self.receipt.digest(domain),
+            Some(path) => batch_digest(path.root(&self.receipt.proven()), domain),
+        }
+    }
+
+    /// Whose key signed what the receipt proves.
+    ///
+    /// # Errors
+    ///
+    /// If there is no signer.
+    pub fn signer(&self, domain: &Domain) -> Result<Address, SignatureError> {
+        self.signature.recover(self.digest(domain))
+    }
+
     /// Checks that `payee`'s own key signed what the receipt proves.
     ///
     /// # Errors
     ///
     /// If there is no signer, or it is somebody else.
     pub fn verify(&self, domain: &Domain, payee: Address) -> Result<(), SignatureError> {
-        let actual = self.signature.recover(self.receipt.digest(domain))?;
+        let actual = self.signer(domain)?;
         if actual != payee {
             return Err(SignatureError::SignerMismatch { actual, expected: payee });
         }

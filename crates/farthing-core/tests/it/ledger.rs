@@ -21,7 +21,7 @@ fn key() -> SigningKey {
     SigningKey::from_slice(&[7; 32]).unwrap()
 }
 
-fn address_of(key: &SigningKey) -> Address {
+pub(crate) fn address_of(key: &SigningKey) -> Address {
     let point = key.verifying_key().to_sec1_point(false);
     Address::from_slice(&alloy_primitives::keccak256(&point.as_bytes()[1..])[12..])
 }

@@ -105,14 +105,14 @@ struct SplitCase {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads files, the core does not")]
-fn load<T: DeserializeOwned>(file: &str) -> Vec<T> {
+pub(crate) fn load<T: DeserializeOwned>(file: &str) -> Vec<T> {
     let path = format!("{}/../../test/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let vectors: Vectors<T> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert!(!vectors.cases.is_empty(), "{file} holds no case");
     vectors.cases
 }
 
-fn sign(key: B256, digest: B256) -> VoucherSignature {
+pub(crate) fn sign(key: B256, digest: B256) -> VoucherSignature {
     let key = k256::ecdsa::SigningKey::from_slice(key.as_slice()).unwrap();
     let (signature, recovery) = key.sign_prehash_recoverable(digest.as_slice());
     let mut bytes = signature.to_bytes().to_vec();

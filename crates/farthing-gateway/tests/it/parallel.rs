@@ -2,8 +2,10 @@
 
 use crate::shop::{Buyer, PRICE, SONG, Shop, request, send, song};
 use axum::http::{Method, StatusCode};
-use farthing_core::Amount;
+use farthing_core::wire::SignedReceipt;
+use farthing_core::{Amount, VoucherSignature};
 use farthing_gateway::AppOptions;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use tokio::task::JoinSet;
 
@@ -69,4 +71,45 @@ async fn parallel_requests_of_one_payer_all_succeed_in_any_order() {
         assert_eq!(answer.status, StatusCode::OK, "{:?}", String::from_utf8_lossy(&answer.body[..200]));
     }
     assert_eq!((shop.charges().await.len(), shop.spent().await), (64, Amount::new(64 * PRICE.base_units())));
+}
+
+/// Buys every item of a shop with 128 at the same time.
+async fn buy_all(shop: &Shop, buyer: &Buyer) -> Vec<SignedReceipt> {
+    let challenge = shop.challenge(Method::GET, "/0").await;
+    let mut answers = JoinSet::new();
+    for item in 0..128_u128 {
+        let total = Amount::new((item + 1) * PRICE.base_units());
+        let asked = request(Method::GET, &format!("/{item}"), Some(&buyer.credential(&challenge, total)));
+        let router = shop.router.clone();
+        answers.spawn(async move { send(&router, asked).await });
+    }
+    answers.join_all().await.iter().map(|answer| answer.receipt().expect("a receipt")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_charged_together_shares_a_signature_and_each_receipt_proves_itself() {
+    let shop = shop_of(128);
+    // How many come together is for the disk to say; sooner or later some do.
+    for seed in 1..=50 {
+        let receipts = buy_all(&shop, &Buyer::with(shop.payee.address(), seed)).await;
+        let items: HashSet<&str> = receipts.iter().map(|signed| signed.receipt.item.as_str()).collect();
+        assert_eq!(items.len(), 128, "each has its own");
+        let mut groups: HashMap<VoucherSignature, Vec<&SignedReceipt>> = HashMap::new();
+        for signed in &receipts {
+            assert_eq!(signed.verify(shop.payee.domain(), shop.payee.address()), Ok(()), "{signed:?}");
+            groups.entry(signed.signature).or_default().push(signed);
+        }
+        for group in groups.values() {
+            assert!(group.len() <= 64, "{}", group.len());
+            // Alone it is signed as before there were batches.
+            assert!(group.iter().all(|signed| signed.path.is_some() == (group.len() > 1)), "{group:?}");
+        }
+        if let Some(group) = groups.values().find(|group| group.len() > 1) {
+            let others = SignedReceipt { path: group[1].path.clone(), ..group[0].clone() };
+            let proven = others.verify(shop.payee.domain(), shop.payee.address());
+            assert!(proven.is_err(), "the control: with another's path it proves nothing");
+            return;
+        }
+    }
+    panic!("no two receipts were ever signed together");
 }

@@ -18,6 +18,7 @@ pub mod planning;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod posting;
+mod receipts;
 pub mod redeemer;
 pub mod refund;
 pub mod relay;
@@ -46,14 +47,13 @@ pub use watcher::Watcher;
 
 use crate::clock;
 use crate::escrow::EscrowError;
-use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use bounded::Bounded;
 use contacts::Contacts;
 use farthing_core::exposure::CreditTerms;
 use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest, Purchase, RequestId};
 use farthing_core::quote::TooLittle;
-use farthing_core::voucher::{Domain, VoucherSignature};
+use farthing_core::voucher::Domain;
 use farthing_core::wire::challenge::{MethodDetails, SessionRequest};
 use farthing_core::wire::credential::VoucherPayload;
 use farthing_core::wire::{
@@ -61,6 +61,7 @@ use farthing_core::wire::{
     SignedReceipt, WireError,
 };
 use farthing_core::{Address, Amount, Timestamp, Token, VerifiedVoucher};
+use receipts::{ReceiptSigner, Seal, SealError};
 use std::sync::Arc;
 use taking::{KNOWN_MAX, KnownChannels, Task};
 use tokio::sync::Notify;
@@ -173,6 +174,12 @@ impl AcceptError {
     }
 }
 
+impl From<SealError> for AcceptError {
+    fn from(error: SealError) -> Self {
+        Self::Receipt(error.to_string())
+    }
+}
+
 impl From<Problem> for AcceptError {
     fn from(problem: Problem) -> Self {
         Self::Problem(Box::new(problem))
@@ -188,7 +195,7 @@ struct Inner {
     options: PayeeOptions,
     domain: Domain,
     secret: ChallengeSecret,
-    receipt_key: PrivateKeySigner,
+    receipts: Arc<ReceiptSigner>,
     store: Arc<dyn PayeeStore>,
     writer: Writer,
     verifying: Verifying<Task>,
@@ -217,9 +224,10 @@ impl Payee {
         source: Arc<dyn FundsSource>,
     ) -> Result<Self, PayeeError> {
         let deployment = options.identity.deployment;
-        let writer = Writer::start(Arc::clone(&store), Room::PAYEE)?;
-        let views = Arc::new(ChainViews::new(deployment));
         let domain = Domain::new(deployment);
+        let receipts = Arc::new(ReceiptSigner::new(receipt_key, domain));
+        let writer = Writer::start(Arc::clone(&store), Arc::clone(&receipts) as Arc<_>, Room::PAYEE)?;
+        let views = Arc::new(ChainViews::new(deployment));
         let known = Arc::new(KnownChannels::new(KNOWN_MAX));
         let check = taking::checking(domain, Arc::clone(&views), Arc::clone(&known));
         let verifying = Verifying::start(Workers::of_this_machine(), &writer, check)?;
@@ -227,7 +235,7 @@ impl Payee {
             options,
             domain,
             secret,
-            receipt_key,
+            receipts,
             store,
             writer,
             verifying,
@@ -360,8 +368,8 @@ impl Payee {
             reservation_required: quote.reservation_required.is_some(),
             at: now,
         };
-        let Taken { books, charge, again } = self.take(presented, request).await?;
-        Ok(Sale { receipt: self.receipt(&credential.challenge.id, &books, &charge)?, again })
+        let (Taken { books, charge, again }, seal) = self.take_sealed(presented, request).await?;
+        Ok(Sale { receipt: self.receipt(&credential.challenge.id, &books, charge, seal), again })
     }
 
     /// The sale that a credential's voucher has already paid for this very request, if there is one. Charges nothing.
@@ -405,8 +413,7 @@ impl Payee {
         let purchase = Purchase { signer: payload.authorized_signer, request };
         let Some((channel_id, charge)) = self.0.store.purchase(purchase).await? else { return Ok(None) };
         let Some(books) = self.0.store.books(channel_id).await? else { return Ok(None) };
-        let receipt = self.receipt(&challenge.id, &books, &charge)?;
-        Ok(Some(Sale { receipt, again: true }))
+        self.sold_before(&challenge.id, &books, charge).map(Some)
     }
 
     /// The charge that a voucher has already paid for this very request, if there is one.
@@ -420,10 +427,7 @@ impl Payee {
         let charge = self.0.store.charge(voucher.channel_id, voucher.cumulative_amount).await?;
         let books = self.0.store.books(voucher.channel_id).await?;
         match charge.zip(books).filter(|(charge, _)| charge.request == request) {
-            Some((charge, books)) => {
-                let receipt = self.receipt(&credential.challenge.id, &books, &charge)?;
-                Ok(Some(Sale { receipt, again: true }))
-            }
+            Some((charge, books)) => self.sold_before(&credential.challenge.id, &books, charge).map(Some),
             None => Ok(None),
         }
     }
@@ -490,7 +494,14 @@ impl Payee {
         Ok(asked)
     }
 
-    fn receipt(&self, challenge_id: &str, books: &ChannelBooks, charge: &Charge) -> Result<SignedReceipt, AcceptError> {
+    /// The sale of a charge that is in the ledger, with a receipt of its own.
+    fn sold_before(&self, challenge_id: &str, books: &ChannelBooks, charge: Charge) -> Result<Sale, AcceptError> {
+        let channel_id = books.channel.id(&self.0.options.identity.deployment);
+        let seal = self.0.receipts.seal_one(channel_id, &charge)?;
+        Ok(Sale { receipt: self.receipt(challenge_id, books, charge, seal), again: true })
+    }
+
+    fn receipt(&self, challenge_id: &str, books: &ChannelBooks, charge: Charge, seal: Seal) -> SignedReceipt {
         let channel_id = books.channel.id(&self.0.options.identity.deployment);
         let (method, intent, status) = Receipt::names();
         let receipt = Receipt {
@@ -504,16 +515,11 @@ impl Payee {
             cumulative_amount: charge.cumulative_amount,
             accepted_cumulative: books.accepted,
             spent: books.spent,
-            item: charge.item.clone(),
+            item: charge.item,
             price: charge.price,
         };
-        let failed = |error: String| AcceptError::Receipt(error);
-        let signature = self.0.receipt_key.sign_hash_sync(&receipt.digest(&self.0.domain));
-        let signature = signature.map_err(|error| failed(error.to_string()))?;
-        let signature = VoucherSignature::from_bytes(&signature.as_bytes());
-        let signature = signature.map_err(|error| failed(error.to_string()))?;
         // The listing has the proof of a delegation: a large split's would not fit a header.
-        Ok(SignedReceipt { receipt, signature, delegation: None })
+        SignedReceipt { receipt, signature: seal.signature, path: seal.path, delegation: None }
     }
 
     pub(crate) fn options(&self) -> &PayeeOptions {

@@ -2,9 +2,11 @@
 
 use super::bounded::Bounded;
 use super::contacts::ContactError;
+use super::receipts::{Seal, SealError};
 use super::store::{Entry, Outcome, PendingCharge, StoreError};
 use super::verifying::{Checked, Verdict, Verified};
 use super::views::ChainViews;
+use super::writer::{ToWrite, Written};
 use super::{AcceptError, Payee};
 use farthing_core::exposure::{AccountView, CreditTerms, Sight};
 use farthing_core::ledger::{ChannelBooks, Charge, ChargeRequest};
@@ -52,6 +54,8 @@ pub(super) struct Task {
     signed: SignedVoucher,
     by: Signer,
     request: Option<ChargeRequest>,
+    /// Whether what is charged is to have a receipt.
+    sealed: bool,
     sight: Sight,
     credit: CreditTerms,
 }
@@ -70,7 +74,7 @@ pub(super) fn checking(
     views: Arc<ChainViews>,
     known: Arc<KnownChannels>,
 ) -> impl Fn(Task) -> Checked + Send + Sync + 'static {
-    move |Task { signed, by, request, sight, credit }| {
+    move |Task { signed, by, request, sealed, sight, credit }| {
         let verified = match by {
             Signer::Known(channel) => signed.verify_known(&domain, &channel).map(|voucher| (voucher, None)),
             Signer::Of(channel) => signed.meet(&domain, &channel).map(|(voucher, known)| (voucher, Some(known))),
@@ -84,7 +88,8 @@ pub(super) fn checking(
                 if let Some(met) = met {
                     known.insert(met.id(), Arc::new(met));
                 }
-                Checked::Ready(Entry::Charge(Box::new(PendingCharge { voucher, request, account, sight, credit })))
+                let pending = PendingCharge { voucher, request, account, sight, credit };
+                Checked::Ready(ToWrite { entry: Entry::Charge(Box::new(pending)), sealed })
             }
             (request, _) => Checked::Back(Ok(Box::new(Verified { voucher, request }))),
         }
@@ -106,22 +111,43 @@ impl Payee {
     ///
     /// If dropped, the item may be charged all the same; the same voucher is then answered when it comes again.
     pub async fn take(&self, presented: PresentedVoucher, request: ChargeRequest) -> Result<Taken, AcceptError> {
+        self.charge(presented, request, false).await.map(|(taken, _)| taken)
+    }
+
+    /// The same with what makes a receipt of it.
+    pub(super) async fn take_sealed(
+        &self,
+        presented: PresentedVoucher,
+        request: ChargeRequest,
+    ) -> Result<(Taken, Seal), AcceptError> {
+        let (taken, seal) = self.charge(presented, request, true).await?;
+        // Whoever asks for a seal is answered with one.
+        let seal = seal.ok_or(StoreError::Closed)??;
+        Ok((taken, seal))
+    }
+
+    async fn charge(
+        &self,
+        presented: PresentedVoucher,
+        request: ChargeRequest,
+        sealed: bool,
+    ) -> Result<(Taken, Option<Result<Seal, SealError>>), AcceptError> {
         let (sight, credit) = (self.sight(request.at), self.0.options.credit);
         let by = self.signer(&presented).await?;
-        let task = Task { signed: presented.signed, by, request: Some(request), sight, credit };
-        let outcome = match self.verify(task).await? {
+        let task = Task { signed: presented.signed, by, request: Some(request), sealed, sight, credit };
+        let Written { outcome, seal } = match self.verify(task).await? {
             Verdict::Written(answer) => answer?,
             Verdict::Back(verified) => {
                 let Verified { voucher, request } = *verified.map_err(|error| Problem::from(&error))?;
                 let Some(request) = request else { return Err(AcceptError::Interrupted) };
                 let account = self.account_view(voucher.channel()).await?;
                 let pending = PendingCharge { voucher, request, account, sight, credit };
-                self.0.writer.write(Entry::Charge(Box::new(pending))).await?
+                self.0.writer.charge(pending, sealed).await?
             }
             Verdict::Failed => return Err(AcceptError::Interrupted),
         };
         match outcome {
-            Outcome::Charged { books, charge, again } => Ok(Taken { books, charge: *charge, again }),
+            Outcome::Charged { books, charge, again } => Ok((Taken { books, charge: *charge, again }, seal)),
             Outcome::Refused(refusal) => Err(Problem::of_refusal(&refusal, self.token()).into()),
             // No store answers a charge with anything else.
             _ => Err(StoreError::Closed.into()),
@@ -132,7 +158,7 @@ impl Payee {
     pub(super) async fn verified(&self, presented: PresentedVoucher) -> Result<VerifiedVoucher, AcceptError> {
         let by = self.signer(&presented).await?;
         let (sight, credit) = (Sight::Blind, self.0.options.credit);
-        let task = Task { signed: presented.signed, by, request: None, sight, credit };
+        let task = Task { signed: presented.signed, by, request: None, sealed: false, sight, credit };
         match self.verify(task).await? {
             Verdict::Back(Ok(verified)) => Ok(verified.voucher),
             Verdict::Back(Err(error)) => Err(Problem::from(&error).into()),
@@ -267,7 +293,7 @@ mod tests {
             };
             let by = self.knows(channel).map_or(Signer::Of(*channel), Signer::Known);
             let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
-            let task = Task { signed, by, request: Some(request), sight: Sight::Clear, credit };
+            let task = Task { signed, by, request: Some(request), sealed: false, sight: Sight::Clear, credit };
             checking(self.domain, Arc::clone(&self.views), Arc::clone(&self.known))(task)
         }
     }

@@ -4,9 +4,9 @@
 //! stay free to refuse, and as many signatures are checked at once as the machine can. What is queued here is bounded;
 //! beyond it the payee says that it is busy, and has charged nothing.
 
-use super::store::{Entry, StoreError};
+use super::store::StoreError;
 use super::sync::{Mutex, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel};
-use super::writer::{Answer, AnswerTo, Writer};
+use super::writer::{Answer, AnswerTo, ToWrite, Writer};
 use farthing_core::VerifiedVoucher;
 use farthing_core::ledger::ChargeRequest;
 use farthing_core::voucher::SignatureError;
@@ -37,7 +37,7 @@ impl Workers {
 #[derive(Debug)]
 pub(crate) enum Checked {
     /// All is known that the ledger needs: this goes to the writer.
-    Ready(Entry),
+    Ready(ToWrite),
     /// Whoever asked goes on with it.
     Back(Result<Box<Verified>, SignatureError>),
 }
@@ -129,8 +129,8 @@ fn work<T>(jobs: &Mutex<Receiver<Job<T>>>, check: &impl Fn(T) -> Checked, writer
             }
             // Whatever one voucher does to a worker, the others behind it are still answered.
             let verdict = match catch_unwind(AssertUnwindSafe(|| check(task))) {
-                Ok(Checked::Ready(entry)) => {
-                    writer.hand_over(entry, AnswerTo::Verified(answer));
+                Ok(Checked::Ready(to_write)) => {
+                    writer.hand_over(to_write, AnswerTo::Verified(answer));
                     continue;
                 }
                 Ok(Checked::Back(back)) => Verdict::Back(back),

@@ -90,7 +90,7 @@ fn check_signer(
     policy: &Policy,
     known: Option<&Delegation>,
 ) -> Result<SignedReceipt, ReceiptError> {
-    let actual = signed.signature.recover(signed.receipt.digest(&Domain::new(deployment)))?;
+    let actual = signed.signer(&Domain::new(deployment))?;
     // What the receipt itself brings along is as good as what the listing says, if it holds.
     let shown = signed.delegation.take();
     if policy.may_sign_receipts(payee, actual) {

@@ -1,8 +1,9 @@
-//! The payee's verify workers, writer, first contacts and views under a scheduler that tries orders in which things happen.
+//! The payee's verify workers, writer, first contacts and views under a scheduler that tries orders in which things
+//! happen.
 //!
-//! `writer.rs`, `verifying.rs`, `contacts.rs` and `views.rs` are compiled here once more, from the very files of the
-//! SDK, with shuttle's threads, queues and locks in place of the system's. Each exploration also runs over twins that make one mistake, and
-//! has to find it: a rule that nothing breaks shows nothing.
+//! `writer.rs`, `receipts.rs`, `verifying.rs`, `contacts.rs` and `views.rs` are compiled here once more, from the very
+//! files of the SDK, with shuttle's threads, queues and locks in place of the system's. Each exploration also runs over
+//! twins that make one mistake, and has to find it: a rule that nothing breaks shows nothing.
 //!
 //! `FARTHING_SCHEDULES` says how many schedules each exploration tries; `./script/verify.sh interleavings` tries many.
 
@@ -13,6 +14,10 @@
 mod contacts;
 mod disk;
 mod explore;
+mod notary;
+#[path = "../../src/payee/receipts.rs"]
+#[allow(dead_code, reason = "compiled a second time, of which only a part is called")]
+mod receipts;
 mod selling;
 mod sync;
 mod twin;

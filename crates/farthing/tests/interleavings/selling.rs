@@ -2,9 +2,11 @@
 
 use crate::disk::{Disk, DiskStore, Failure, StoreMistake};
 use crate::explore::{explore, find};
-use crate::store::{Entry, Outcome, PayeeStore, StoreError};
+use crate::notary::{Notary, mark};
+use crate::receipts::Seals;
+use crate::store::{Entry, Outcome, PayeeStore, PendingCharge, StoreError};
 use crate::twin::{Answer, Mistake, Twin, Writes, real};
-use crate::writer::Room;
+use crate::writer::{Room, Written};
 use farthing::core::ledger::RequestId;
 use farthing::payee::posting::{ChargeId, Rows, post};
 use farthing_testkit::histories;
@@ -18,7 +20,7 @@ use std::task::Poll;
 /// A request, ready to be charged. Signed before any schedule begins, for signing takes longer than all the rest.
 #[derive(Clone)]
 struct Request {
-    entry: Entry,
+    pending: PendingCharge,
     id: ChargeId,
     purchase: RequestId,
 }
@@ -30,7 +32,8 @@ impl Request {
         let channel = histories::channel(&signer, 0);
         let voucher = histories::voucher(&signer, &channel, cumulative);
         let id = (voucher.voucher().channel_id, voucher.voucher().cumulative_amount);
-        Self { entry: histories::charge(voucher, 10, item), id, purchase: RequestId::new("GET", item) }
+        let Entry::Charge(pending) = histories::charge(voucher, 10, item) else { unreachable!("it is a charge") };
+        Self { pending: *pending, id, purchase: RequestId::new("GET", item) }
     }
 
     fn is_in(&self, disk: &Disk) -> bool {
@@ -39,15 +42,20 @@ impl Request {
 
     /// What holds of every answer at the moment that it comes.
     fn check(&self, disk: &Disk, answer: &Answer) {
-        match answer {
-            Ok(Outcome::Charged { charge, .. }) => {
+        let Ok(Written { outcome, seal }) = answer else { return };
+        match outcome {
+            Outcome::Charged { charge, .. } => {
                 let told = (charge.cumulative_amount, charge.request);
                 assert_eq!(told, (self.id.1, self.purchase), "another's answer");
                 assert!(self.is_in(disk), "served before it is durable");
+                match seal {
+                    Some(Ok(seal)) => assert_eq!(seal, &mark(self.id), "another's seal"),
+                    Some(Err(_)) => {}
+                    None => panic!("served without a seal"),
+                }
             }
-            Ok(Outcome::Refused(_)) => assert!(!self.is_in(disk), "refused and charged"),
-            Ok(other) => panic!("another's answer: {other:?}"),
-            Err(_) => {}
+            Outcome::Refused(_) => assert!(!self.is_in(disk), "refused and charged"),
+            other => panic!("another's answer: {other:?}"),
         }
     }
 }
@@ -58,15 +66,24 @@ pub(crate) fn guess(entries: &[Entry]) -> Vec<Outcome> {
 }
 
 fn is_served(answer: &Answer) -> bool {
-    matches!(answer, Ok(Outcome::Charged { .. }))
+    matches!(answer, Ok(Written { outcome: Outcome::Charged { .. }, seal: Some(Ok(_)) }))
 }
+
+fn is_new(answer: &Answer) -> bool {
+    matches!(answer, Ok(Written { outcome: Outcome::Charged { again: false, .. }, .. }))
+}
+
+/// Starts a writer.
+trait Start<W>: Fn(Arc<dyn PayeeStore>, Arc<dyn Seals>, Room) -> W + Send + Sync + Clone + 'static {}
+
+impl<W, F: Fn(Arc<dyn PayeeStore>, Arc<dyn Seals>, Room) -> W + Send + Sync + Clone + 'static> Start<W> for F {}
 
 /// Sends requests at the same time, each through one of the writers in turn, and waits for the answers.
 fn at_once<W: Writes>(disk: &Arc<Disk>, writers: &[W], requests: &[Request]) -> Vec<Answer> {
     let send = |(request, writer): (&Request, &W)| {
         let (request, writer, disk) = (request.clone(), writer.clone(), Arc::clone(disk));
         thread::spawn(move || {
-            let answer = future::block_on(writer.write(request.entry.clone()));
+            let answer = future::block_on(writer.charge(request.pending.clone()));
             request.check(&disk, &answer);
             answer
         })
@@ -78,34 +95,32 @@ fn at_once<W: Writes>(disk: &Arc<Disk>, writers: &[W], requests: &[Request]) -> 
 /// Two gateways on one ledger. The same request comes to both of them, and one of them is asked for another item with
 /// the same voucher as well.
 fn contested<W: Writes>(
-    start: impl Fn(Arc<dyn PayeeStore>, Room) -> W + Send + Sync + Clone + 'static,
+    start: impl Start<W>,
     mistake: Option<StoreMistake>,
 ) -> impl Fn() + Send + Sync + Clone + 'static {
     let requests = [(10, "/a"), (10, "/a"), (10, "/b"), (20, "/c")].map(|(total, item)| Request::new(total, item));
     move || {
         let disk = Arc::new(Disk::default());
         let store = || Arc::new(DiskStore::new(&disk).with_mistake(mistake));
-        let writers = [start(store(), Room { batch: 3, queue: 8 }), start(store(), Room { batch: 3, queue: 8 })];
+        let gateway = || start(store(), Notary::new(&disk, 0), Room { batch: 3, queue: 8 });
+        let writers = [gateway(), gateway()];
         let answers = at_once(&disk, &writers, &requests);
         let served: Vec<bool> = answers.iter().map(is_served).collect();
         assert_eq!((served[0], served[2]), (served[1], !served[0]), "one voucher bought two items, or none");
         assert!(served[3], "a good voucher was refused");
-        let new = answers.iter().filter(|answer| matches!(answer, Ok(Outcome::Charged { again: false, .. }))).count();
+        let new = answers.iter().filter(|answer| is_new(answer)).count();
         assert_eq!((new, disk.charges().len()), (2, 2), "a charge was lost, or made twice");
         disk.assert_adds_up();
     }
 }
 
 /// The disk fails once, and those who were told so come again.
-fn failing<W: Writes>(
-    start: impl Fn(Arc<dyn PayeeStore>, Room) -> W + Send + Sync + Clone + 'static,
-    failure: Failure,
-) -> impl Fn() + Send + Sync + Clone + 'static {
+fn failing<W: Writes>(start: impl Start<W>, failure: Failure) -> impl Fn() + Send + Sync + Clone + 'static {
     let requests = [10, 20, 30].map(|total| Request::new(total, &format!("/{total}")));
     move || {
         let disk = Arc::new(Disk::default());
         let store = DiskStore::new(&disk).with_failures(&[failure]);
-        let writers = [start(Arc::new(store), Room { batch: 2, queue: 8 })];
+        let writers = [start(Arc::new(store), Notary::new(&disk, 0), Room { batch: 2, queue: 8 })];
         let answers = at_once(&disk, &writers, &requests);
         let failed: Vec<Request> =
             requests.iter().zip(&answers).filter(|(_, answer)| answer.is_err()).map(|(one, _)| one.clone()).collect();
@@ -116,17 +131,35 @@ fn failing<W: Writes>(
     }
 }
 
+/// The key refuses to sign once. What it was asked for is charged all the same, and comes again.
+fn unsigned<W: Writes>(start: impl Start<W>) -> impl Fn() + Send + Sync + Clone + 'static {
+    let requests = [10, 20, 30].map(|total| Request::new(total, &format!("/{total}")));
+    move || {
+        let disk = Arc::new(Disk::default());
+        let store = Arc::new(DiskStore::new(&disk));
+        let writers = [start(store, Notary::new(&disk, 1), Room { batch: 2, queue: 8 })];
+        let answers = at_once(&disk, &writers, &requests);
+        let refused = |answer: &Answer| matches!(answer, Ok(Written { seal: Some(Err(_)), .. }));
+        let failed: Vec<Request> =
+            requests.iter().zip(&answers).filter(|(_, answer)| refused(answer)).map(|(one, _)| one.clone()).collect();
+        assert!(!failed.is_empty() && answers.iter().all(|answer| is_served(answer) || refused(answer)));
+        assert_eq!(disk.charges().len(), requests.len(), "not charged because it was not signed");
+        let again = at_once(&disk, &writers, &failed);
+        assert!(again.iter().all(|answer| is_served(answer) && !is_new(answer)), "what was charged can't be had again");
+        assert_eq!(disk.charges().len(), requests.len());
+        disk.assert_adds_up();
+    }
+}
+
 /// The gateway stops while one client waits for its answer and another has left without.
-fn stopping<W: Writes>(
-    start: impl Fn(Arc<dyn PayeeStore>, Room) -> W + Send + Sync + Clone + 'static,
-) -> impl Fn() + Send + Sync + Clone + 'static {
+fn stopping<W: Writes>(start: impl Start<W>) -> impl Fn() + Send + Sync + Clone + 'static {
     let (leaves, waits) = (Request::new(10, "/a"), Request::new(20, "/b"));
     move || {
         let (disk, (tell, closed)) = (Arc::new(Disk::default()), channel());
         let store = DiskStore::new(&disk).telling_when_closed(tell);
-        let writer = start(Arc::new(store), Room { batch: 2, queue: 8 });
-        let (left, entry) = (writer.clone(), leaves.entry.clone());
-        let left = thread::spawn(move || future::block_on(leave(pin!(left.write(entry)))));
+        let writer = start(Arc::new(store), Notary::new(&disk, 0), Room { batch: 2, queue: 8 });
+        let (left, pending) = (writer.clone(), leaves.pending.clone());
+        let left = thread::spawn(move || future::block_on(leave(pin!(left.charge(pending)))));
         let answers = at_once(&disk, &[writer], std::slice::from_ref(&waits));
         let answer = left.join().expect("leaves");
         closed.recv().expect("the store is closed when the last request is gone");
@@ -146,14 +179,12 @@ async fn leave(mut answer: std::pin::Pin<&mut impl Future<Output = Answer>>) -> 
 }
 
 /// More requests come than there is room for.
-fn crowded<W: Writes>(
-    start: impl Fn(Arc<dyn PayeeStore>, Room) -> W + Send + Sync + Clone + 'static,
-) -> impl Fn() + Send + Sync + Clone + 'static {
+fn crowded<W: Writes>(start: impl Start<W>) -> impl Fn() + Send + Sync + Clone + 'static {
     let requests = [10, 20, 30, 40].map(|total| Request::new(total, &format!("/{total}")));
     move || {
         let (disk, (tell, closed)) = (Arc::new(Disk::default()), channel());
         let store = DiskStore::new(&disk).telling_when_closed(tell);
-        let writer = start(Arc::new(store), Room { batch: 1, queue: 1 });
+        let writer = start(Arc::new(store), Notary::new(&disk, 0), Room { batch: 1, queue: 1 });
         let answers = at_once(&disk, std::slice::from_ref(&writer), &requests);
         drop(writer);
         closed.recv().expect("the store is closed when the last request is gone");
@@ -166,8 +197,8 @@ fn crowded<W: Writes>(
     }
 }
 
-fn twin(mistake: Mistake) -> impl Fn(Arc<dyn PayeeStore>, Room) -> Twin + Send + Sync + Clone + 'static {
-    move |store, room| Twin::start(store, room, mistake)
+fn twin(mistake: Mistake) -> impl Start<Twin> {
+    move |store: Arc<dyn PayeeStore>, seals: Arc<dyn Seals>, room: Room| Twin::start(store, seals, room, mistake)
 }
 
 #[test]
@@ -183,7 +214,8 @@ fn one_voucher_is_one_charge_whichever_gateway_it_comes_to() {
 fn nothing_is_served_before_it_is_durable() {
     explore("contested vouchers, durability", contested(real, None));
     let early = StoreMistake::AnswersBeforeItIsDurable;
-    find("a store that answers first", &["served before it is durable"], contested(real, Some(early)));
+    let says = ["served before it is durable", "signed before it is durable"];
+    find("a store that answers first", &says, contested(real, Some(early)));
     let early = twin(Mistake::AnswersBeforeItWrites);
     find("a writer that answers first", &["served before it is durable"], contested(early, None));
 }
@@ -194,6 +226,23 @@ fn each_request_gets_its_own_answer() {
     // One that gets another's refusal was charged all the same.
     let says = ["another's answer", "refused and charged", "served before it is durable"];
     find("a writer that mixes answers up", &says, contested(twin(Mistake::MixesAnswersUp), None));
+}
+
+#[test]
+fn nothing_is_signed_before_it_is_durable_and_each_has_its_own_seal() {
+    explore("contested vouchers, seals", contested(real, None));
+    let early = StoreMistake::AnswersBeforeItIsDurable;
+    find("a store that answers first", &["signed before it is durable"], contested(real, Some(early)));
+    let early = twin(Mistake::SignsBeforeItWrites);
+    find("a writer that signs first", &["signed before it is durable"], contested(early, None));
+    find("a writer that mixes seals up", &["another's seal"], contested(twin(Mistake::MixesSealsUp), None));
+}
+
+#[test]
+fn what_was_not_signed_is_charged_and_can_be_had_again() {
+    explore("a key that refuses once", unsigned(real));
+    let serves = twin(Mistake::ServesWithoutASeal);
+    find("a writer that serves without a seal", &["served without a seal"], unsigned(serves));
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The writer, and twins of it that make one mistake each.
 
-use crate::store::{Entry, Outcome, PayeeStore, StoreError};
-use crate::writer::{Room, Writer};
+use crate::notary::mark;
+use crate::receipts::Seals;
+use crate::store::{Entry, Outcome, PayeeStore, PendingCharge, StoreError};
+use crate::writer::{Room, Writer, Written};
+use farthing::core::ChannelId;
+use farthing::core::ledger::Charge;
 use shuttle::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use shuttle::{future, thread};
 use std::future::Future;
@@ -9,22 +13,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 
-pub(crate) type Answer = Result<Outcome, StoreError>;
+pub(crate) type Answer = Result<Written, StoreError>;
 
 /// What scenarios need of a writer.
 pub(crate) trait Writes: Clone + Send + 'static {
-    fn write(&self, entry: Entry) -> impl Future<Output = Answer> + Send;
+    fn charge(&self, pending: PendingCharge) -> impl Future<Output = Answer> + Send;
 }
 
 impl Writes for Writer {
-    fn write(&self, entry: Entry) -> impl Future<Output = Answer> + Send {
-        Self::write(self, entry)
+    fn charge(&self, pending: PendingCharge) -> impl Future<Output = Answer> + Send {
+        Self::charge(self, pending, true)
     }
 }
 
 /// The SDK's.
-pub(crate) fn real(store: Arc<dyn PayeeStore>, room: Room) -> Writer {
-    Writer::start(store, room).expect("starts")
+pub(crate) fn real(store: Arc<dyn PayeeStore>, seals: Arc<dyn Seals>, room: Room) -> Writer {
+    Writer::start(store, seals, room).expect("starts")
 }
 
 /// What a writer may do wrong.
@@ -36,6 +40,9 @@ pub(crate) enum Mistake {
     ForgetsWhoeverLeft,
     LosesTheLastWhenItStops,
     QueuesWhatItRefuses,
+    SignsBeforeItWrites,
+    MixesSealsUp,
+    ServesWithoutASeal,
 }
 
 struct Job {
@@ -62,17 +69,19 @@ pub(crate) struct Twin {
 }
 
 impl Twin {
-    pub(crate) fn start(store: Arc<dyn PayeeStore>, room: Room, mistake: Mistake) -> Self {
+    pub(crate) fn start(store: Arc<dyn PayeeStore>, seals: Arc<dyn Seals>, room: Room, mistake: Mistake) -> Self {
         let (queue, jobs) = sync_channel(room.queue);
         let flag = Flag::default();
         let stopping = Arc::clone(&flag.0);
-        thread::spawn(move || drain(store.as_ref(), &jobs, room.batch, mistake, &stopping));
+        let twin = Draining { store, seals, mistake };
+        thread::spawn(move || twin.drain(&jobs, room.batch, &stopping));
         Self { mistake, _stopping: Arc::new(flag), queue }
     }
 }
 
 impl Writes for Twin {
-    async fn write(&self, entry: Entry) -> Answer {
+    async fn charge(&self, pending: PendingCharge) -> Answer {
+        let entry = Entry::Charge(Box::new(pending));
         let (answer, outcome) = oneshot::channel();
         match self.queue.try_send(Job { entry, answer }) {
             Ok(()) => outcome.await.map_err(|_| StoreError::Closed)?,
@@ -87,38 +96,97 @@ impl Writes for Twin {
     }
 }
 
-fn drain(store: &dyn PayeeStore, jobs: &Receiver<Job>, most: usize, mistake: Mistake, stopping: &AtomicBool) {
-    while let Ok(first) = jobs.recv() {
-        if mistake == Mistake::LosesTheLastWhenItStops && stopping.load(Ordering::SeqCst) {
+/// Its thread.
+struct Draining {
+    store: Arc<dyn PayeeStore>,
+    seals: Arc<dyn Seals>,
+    mistake: Mistake,
+}
+
+impl Draining {
+    fn drain(&self, jobs: &Receiver<Job>, most: usize, stopping: &AtomicBool) {
+        while let Ok(first) = jobs.recv() {
+            if self.mistake == Mistake::LosesTheLastWhenItStops && stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            let mut batch = vec![first];
+            batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(most - 1));
+            if self.mistake == Mistake::ForgetsWhoeverLeft {
+                batch.retain(|job| !job.answer.is_closed());
+            }
+            self.write(batch);
+        }
+    }
+
+    fn write(&self, batch: Vec<Job>) {
+        let entries: Vec<Entry> = batch.iter().map(|job| job.entry.clone()).collect();
+        // It knows the rules, and what the answer will be.
+        let guess = || crate::selling::guess(&entries);
+        if self.mistake == Mistake::AnswersBeforeItWrites {
+            answer(batch, &Ok(forged(&entries, guess())));
+            let _ = future::block_on(self.store.accept_batch(&entries));
             return;
         }
-        let mut batch = vec![first];
-        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(most - 1));
-        if mistake == Mistake::ForgetsWhoeverLeft {
-            batch.retain(|job| !job.answer.is_closed());
+        if self.mistake == Mistake::SignsBeforeItWrites {
+            let _ = self.sealed(&entries, guess());
         }
-        let entries: Vec<Entry> = batch.iter().map(|job| job.entry.clone()).collect();
-        if mistake == Mistake::AnswersBeforeItWrites {
-            // It knows the rules, and what the answer will be.
-            let guess = crate::selling::guess(&entries);
-            answer(batch, &Ok(guess));
-            let _ = future::block_on(store.accept_batch(&entries));
-            continue;
+        let mut outcomes = future::block_on(self.store.accept_batch(&entries));
+        if self.mistake == Mistake::ServesWhatFailed && outcomes.is_err() {
+            answer(batch, &Ok(forged(&entries, guess())));
+            return;
         }
-        let mut outcomes = future::block_on(store.accept_batch(&entries));
-        if mistake == Mistake::ServesWhatFailed && outcomes.is_err() {
-            outcomes = Ok(crate::selling::guess(&entries));
-        }
-        if mistake == Mistake::MixesAnswersUp {
+        if self.mistake == Mistake::MixesAnswersUp {
             outcomes = outcomes.map(|outcomes| outcomes.into_iter().rev().collect());
         }
-        answer(batch, &outcomes);
+        answer(batch, &outcomes.map(|outcomes| self.sealed(&entries, outcomes)));
+    }
+
+    fn sealed(&self, entries: &[Entry], outcomes: Vec<Outcome>) -> Vec<Written> {
+        let charged: Vec<(ChannelId, &Charge)> = entries.iter().zip(&outcomes).filter_map(charged).collect();
+        let mut seals = if charged.is_empty() { Ok(Vec::new()) } else { self.seals.seal(&charged) };
+        match (self.mistake, &mut seals) {
+            (Mistake::MixesSealsUp, Ok(seals)) => seals.reverse(),
+            // Better than nothing, it believes.
+            (Mistake::ServesWithoutASeal, Err(_)) => return unsigned(outcomes),
+            _ => {}
+        }
+        let mut seals: Box<dyn Iterator<Item = _>> = match seals {
+            Ok(seals) => Box::new(seals.into_iter().map(Ok)),
+            Err(error) => Box::new(std::iter::repeat_with(move || Err(error.clone()))),
+        };
+        let seal = |outcome: Outcome| {
+            let seal = matches!(outcome, Outcome::Charged { .. }).then(|| seals.next()).flatten();
+            Written { outcome, seal }
+        };
+        outcomes.into_iter().map(seal).collect()
     }
 }
 
-fn answer(batch: Vec<Job>, outcomes: &Result<Vec<Outcome>, StoreError>) {
+/// What is signed of an entry.
+fn charged<'a>((entry, outcome): (&Entry, &'a Outcome)) -> Option<(ChannelId, &'a Charge)> {
+    match (entry, outcome) {
+        (Entry::Charge(pending), Outcome::Charged { charge, .. }) => {
+            Some((pending.voucher.voucher().channel_id, charge))
+        }
+        _ => None,
+    }
+}
+
+fn unsigned(outcomes: Vec<Outcome>) -> Vec<Written> {
+    outcomes.into_iter().map(|outcome| Written { outcome, seal: None }).collect()
+}
+
+/// With the seals that they will have.
+fn forged(entries: &[Entry], outcomes: Vec<Outcome>) -> Vec<Written> {
+    let seals: Vec<_> = entries.iter().zip(&outcomes).map(charged).collect();
+    let seals: Vec<_> =
+        seals.into_iter().map(|one| one.map(|(id, charge)| Ok(mark((id, charge.cumulative_amount))))).collect();
+    outcomes.into_iter().zip(seals).map(|(outcome, seal)| Written { outcome, seal }).collect()
+}
+
+fn answer(batch: Vec<Job>, answers: &Result<Vec<Written>, StoreError>) {
     for (at, job) in batch.into_iter().enumerate() {
-        let outcome = outcomes.as_ref().map(|outcomes| outcomes[at].clone());
-        let _ = job.answer.send(outcome.map_err(Clone::clone));
+        let answer = answers.as_ref().map(|answers| answers[at].clone());
+        let _ = job.answer.send(answer.map_err(Clone::clone));
     }
 }

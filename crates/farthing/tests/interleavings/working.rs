@@ -2,9 +2,10 @@
 
 use crate::disk::{Disk, DiskStore};
 use crate::explore::{explore, find};
+use crate::notary::{Notary, mark};
 use crate::store::{Entry, Outcome, StoreError};
 use crate::verifying::{Checked, Verdict, Verifying, Workers};
-use crate::writer::{AnswerTo, Room, Writer};
+use crate::writer::{AnswerTo, Room, ToWrite, Writer, Written};
 use farthing::core::voucher::SignatureError;
 use farthing::payee::posting::ChargeId;
 use farthing_testkit::histories;
@@ -56,7 +57,7 @@ enum Mistake {
 
 fn check(voucher: Voucher) -> Checked {
     match voucher.is {
-        Kind::Good => Checked::Ready(voucher.entry),
+        Kind::Good => Checked::Ready(ToWrite { entry: voucher.entry, sealed: true }),
         Kind::Forged => {
             let expected = histories::signer(0).address();
             Checked::Back(Err(SignatureError::NotByChannelsSigner { expected }))
@@ -116,17 +117,20 @@ impl Twin {
 
 fn answer(Job { voucher, answer }: Job, writer: &Writer, mistake: Mistake) {
     let checked = match voucher.is {
-        Kind::Forged if mistake == Mistake::CheckNothing => Checked::Ready(voucher.entry),
-        _ => check(voucher),
+        Kind::Forged if mistake == Mistake::CheckNothing => {
+            Checked::Ready(ToWrite { entry: voucher.entry.clone(), sealed: true })
+        }
+        _ => check(voucher.clone()),
     };
     match checked {
-        Checked::Ready(entry) if mistake == Mistake::AnswerBeforeItIsWritten => {
+        Checked::Ready(to_write) if mistake == Mistake::AnswerBeforeItIsWritten => {
             // It knows the rules, and what the answer will be.
-            let guess = crate::selling::guess(std::slice::from_ref(&entry)).remove(0);
-            writer.hand_over(entry, AnswerTo::Caller(oneshot::channel().0));
-            let _ = answer.send(Verdict::Written(Ok(guess)));
+            let outcome = crate::selling::guess(std::slice::from_ref(&to_write.entry)).remove(0);
+            writer.hand_over(to_write, AnswerTo::Caller(oneshot::channel().0));
+            let seal = Some(Ok(mark(voucher.id)));
+            let _ = answer.send(Verdict::Written(Ok(Written { outcome, seal })));
         }
-        Checked::Ready(entry) => writer.hand_over(entry, AnswerTo::Verified(answer)),
+        Checked::Ready(to_write) => writer.hand_over(to_write, AnswerTo::Verified(answer)),
         Checked::Back(back) => drop(answer.send(Verdict::Back(back))),
     }
 }
@@ -163,7 +167,7 @@ fn crowd<V: Verifies>(
     move || {
         let (disk, (tell, closed)) = (Arc::new(Disk::default()), channel());
         let store = DiskStore::new(&disk).telling_when_closed(tell);
-        let writer = Writer::start(Arc::new(store), room).expect("starts");
+        let writer = Writer::start(Arc::new(store), Notary::new(&disk, 0), room).expect("starts");
         let verifying = Arc::new(start(workers, &writer));
         drop(writer);
         let send = |voucher: &Voucher| {
@@ -193,9 +197,10 @@ fn assess(voucher: &Voucher, verdict: &Result<Verdict, StoreError>, disk: &Disk)
             assert!(!is_charged, "charged and told that there was no room");
             return true;
         }
-        (Kind::Good, Ok(Verdict::Written(Ok(Outcome::Charged { charge, .. })))) => {
+        (Kind::Good, Ok(Verdict::Written(Ok(Written { outcome: Outcome::Charged { charge, .. }, seal })))) => {
             assert_eq!(charge.cumulative_amount, voucher.id.1, "another's answer");
             assert!(is_charged, "served before it is durable");
+            assert_eq!(seal, &Some(Ok(mark(voucher.id))), "another's seal");
         }
         (Kind::Forged, Ok(Verdict::Back(Err(_)))) | (Kind::Poison, Ok(Verdict::Failed)) => {
             assert!(!is_charged, "refused and charged");

@@ -150,13 +150,18 @@ async fn a_receipt_may_bring_its_proof_along() {
     let good = shop.delegation.take().expect("signed");
     let stranger = PrivateKeySigner::random();
     let bad = delegate(&stranger, gateway.address(), hour, deployment()).expect("signs");
-    let (home, peer) = (Home::new(), Peer::honest(shop).await);
-    for (path, proof, is_good) in [("/a", good, true), ("/b", Delegation::Signature(bad), false)] {
+    let (home, peer) = (Home::new(), Peer::honest(shop.selling("/c", cents(30))).await);
+    let cases =
+        [("/a", good.clone(), true, false), ("/b", Delegation::Signature(bad), false, false), ("/c", good, true, true)];
+    for (path, proof, is_good, with_others) in cases {
         let shown = proof.clone();
         peer.twist(move |shop, seen| {
             seen.credential.as_ref()?;
             let Reply::Send { status, headers, body } = shop.answer(seen) else { return None };
-            let receipt = SignedReceipt::from_header(&headers[1].1).expect("reads");
+            let mut receipt = SignedReceipt::from_header(&headers[1].1).expect("reads");
+            if with_others {
+                receipt = shop.sign_with_others(receipt.receipt);
+            }
             let with_proof = SignedReceipt { delegation: Some(shown.clone()), ..receipt };
             let headers = vec![("payment-receipt", with_proof.to_header().expect("writes"))];
             Some(Reply::Send { status, headers, body })

@@ -1,10 +1,11 @@
 //! Shops that want more than one approved item's worth. Each test looks at the good vouchers that came, whether or not
 //! the shop said it took them: that is what a thief redeems. Rule 13 unless another number is given.
 
-use super::peer::{Peer, Reply, Shop, cents};
+use super::peer::{Peer, Reply, Shop, cents, deployment};
 use super::{Home, plenty, refused_with, text};
 use farthing::PrivateKeySigner;
-use farthing::core::wire::{Problem, ProblemType, Receipt, SignedReceipt};
+use farthing::core::voucher::Domain;
+use farthing::core::wire::{Problem, ProblemType, Receipt, ReceiptPath, SignedReceipt};
 use farthing::core::{Amount, VoucherSignature};
 use farthing::payer::{BudgetError, FetchOptions, PayerError, PromiseState, ReceiptError};
 
@@ -267,6 +268,42 @@ async fn a_receipt_proves_only_what_it_says_and_by_whom() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(home.store().await.history().await.expect("reads")[0].receipt(), None);
         assert_eq!(text(bought).await, "this is /a");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_that_was_signed_with_others_is_kept_and_proves_itself() {
+    type Forge = fn(&mut SignedReceipt);
+    let changes: [(Option<&str>, Forge); 4] = [
+        (None, |_| {}),
+        (Some("is not the payee's"), |signed| signed.path = None),
+        (Some("is not the payee's"), |signed| {
+            let path = signed.path.take().expect("a path");
+            signed.path = ReceiptPath::new(path.blinding(), path.position() ^ 1, path.siblings().to_vec()).ok();
+        }),
+        (Some("is for another item"), |signed| signed.receipt.item = "/other".to_owned()),
+    ];
+    for (expected, change) in changes {
+        let (home, peer) = (Home::new(), Peer::honest(Shop::new()).await);
+        peer.twist(move |shop, seen| {
+            seen.credential.as_ref()?;
+            let Reply::Send { status, headers, body } = shop.answer(seen) else { return None };
+            let alone = SignedReceipt::from_header(&headers[1].1).expect("reads").receipt;
+            let mut signed = shop.sign_with_others(alone);
+            change(&mut signed);
+            let field = signed.to_header().expect("writes");
+            Some(Reply::Send { status, headers: vec![("payment-receipt", field)], body })
+        });
+        let bought = home.payer().await.fetch(&peer.url("/a")).await.expect("buys");
+        let error = bought.receipt_error.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(error.contains(expected.unwrap_or_default()) && error.is_empty() == expected.is_none(), "{error}");
+        let history = home.store().await.history().await.expect("reads");
+        assert_eq!(history[0].receipt(), bought.receipt.as_ref());
+        if expected.is_none() {
+            let kept = history[0].receipt().expect("on file");
+            let payee = peer.lock().shop.payee.address();
+            assert_eq!((kept.path.is_some(), kept.verify(&Domain::new(deployment()), payee)), (true, Ok(())));
+        }
     }
 }
 

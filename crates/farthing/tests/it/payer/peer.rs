@@ -11,11 +11,12 @@ use farthing::core::ledger::{self, Acceptance, ChannelBooks, Charge, ChargeReque
 use farthing::core::voucher::Domain;
 use farthing::core::wire::challenge::MethodDetails;
 use farthing::core::wire::listing::LISTING_PATH;
+use farthing::core::wire::receipt_batch::{Blinding, batch_digest};
 use farthing::core::wire::{
     Challenge, ChallengeSecret, Credential, Delegation, ListedItem, Listing, Problem, ProblemType, Receipt,
-    SessionRequest, SignedReceipt,
+    ReceiptTree, SessionRequest, SignedReceipt,
 };
-use farthing::core::{Address, Amount, Channel, ChannelId, Deployment, Token, VoucherSignature};
+use farthing::core::{Address, Amount, B256, Channel, ChannelId, Deployment, Token, VoucherSignature};
 use farthing::signer::SignerSync;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -293,7 +294,18 @@ impl Shop {
         let key = self.receipt_key.as_ref().unwrap_or(&self.payee);
         let signature = key.sign_hash_sync(&receipt.digest(&self.domain())).expect("signs");
         let signature = VoucherSignature::from_bytes(&signature.as_bytes()).expect("low s");
-        SignedReceipt { receipt, signature, delegation: None }
+        SignedReceipt { receipt, signature, path: None, delegation: None }
+    }
+
+    /// Signs a receipt together with a stranger's.
+    pub(super) fn sign_with_others(&self, receipt: Receipt) -> SignedReceipt {
+        let blinding = Blinding::repeat_byte(7);
+        let leaf = receipt.proven().leaf(blinding);
+        let tree = ReceiptTree::new(vec![B256::repeat_byte(1), B256::repeat_byte(2), leaf]).expect("three");
+        let key = self.receipt_key.as_ref().unwrap_or(&self.payee);
+        let signature = key.sign_hash_sync(&batch_digest(tree.root(), &self.domain())).expect("signs");
+        let signature = VoucherSignature::from_bytes(&signature.as_bytes()).expect("low s");
+        SignedReceipt { receipt, signature, path: tree.path(2, blinding), delegation: None }
     }
 
     fn listing(&self) -> Listing {
