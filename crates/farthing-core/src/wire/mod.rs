@@ -73,6 +73,12 @@ fn encode<T: Serialize>(value: &T) -> Result<String, WireError> {
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
+/// The same of what is canonical JSON as it is: its members are sorted, and its only numbers are small integers.
+fn encode_sorted<T: Serialize>(value: &T) -> Result<String, WireError> {
+    let json = serde_json::to_vec(value).map_err(|error| WireError::Json(error.to_string()))?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
+}
+
 fn decode<T: DeserializeOwned>(text: &str) -> Result<T, WireError> {
     if text.len() > HEADER_LENGTH_MAX {
         return Err(WireError::TooLong { length: text.len() });

@@ -1,7 +1,7 @@
 //! The receipt: payee-signed proof that an item was bought.
 
 use super::receipt_batch::{ReceiptPath, batch_digest};
-use super::{Delegation, INTENT, METHOD, WireError, decode, encode};
+use super::{Delegation, INTENT, METHOD, WireError, decode, encode, encode_sorted};
 use crate::voucher::{Domain, SignatureError, VoucherSignature};
 use crate::{Amount, ChannelId, Timestamp};
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
@@ -168,7 +168,8 @@ impl SignedReceipt {
     ///
     /// If it can't be written as canonical JSON.
     pub fn to_header(&self) -> Result<String, WireError> {
-        encode(self)
+        // What payees send has no delegation in it.
+        if self.delegation.is_none() { encode_sorted(&Sorted::from(self)) } else { encode(self) }
     }
 
     /// Reads the value of `Payment-Receipt`.
@@ -181,9 +182,100 @@ impl SignedReceipt {
     }
 }
 
+/// A receipt with its members in the order of canonical JSON: what is written most often needs no sorting.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sorted<'a> {
+    accepted_cumulative: Amount,
+    challenge_id: &'a str,
+    channel_id: ChannelId,
+    cumulative_amount: Amount,
+    intent: &'a str,
+    item: &'a str,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a ReceiptPath>,
+    price: Amount,
+    reference: ChannelId,
+    signature: VoucherSignature,
+    spent: Amount,
+    status: &'a str,
+    timestamp: Timestamp,
+}
+
+impl<'a> From<&'a SignedReceipt> for Sorted<'a> {
+    fn from(SignedReceipt { receipt, signature, path, .. }: &'a SignedReceipt) -> Self {
+        Self {
+            accepted_cumulative: receipt.accepted_cumulative,
+            challenge_id: &receipt.challenge_id,
+            channel_id: receipt.channel_id,
+            cumulative_amount: receipt.cumulative_amount,
+            intent: &receipt.intent,
+            item: &receipt.item,
+            method: &receipt.method,
+            path: path.as_ref(),
+            price: receipt.price,
+            reference: receipt.reference,
+            signature: *signature,
+            spent: receipt.spent,
+            status: &receipt.status,
+            timestamp: receipt.timestamp,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ReceiptPath;
+    use alloy_primitives::FixedBytes;
+    use proptest::prelude::*;
+
+    fn any_path() -> impl Strategy<Value = Option<ReceiptPath>> {
+        let siblings = prop::collection::vec(any::<[u8; 32]>().prop_map(B256::from), 1..=16);
+        let path = (any::<[u8; 16]>(), any::<u16>(), siblings).prop_map(|(blinding, position, siblings)| {
+            let position = position & u16::try_from((1_u32 << siblings.len()).saturating_sub(1)).unwrap_or(u16::MAX);
+            ReceiptPath::new(FixedBytes(blinding), position, siblings).expect("a path")
+        });
+        prop::option::of(path)
+    }
+
+    fn any_receipt() -> impl Strategy<Value = SignedReceipt> {
+        let texts = (any::<String>(), any::<String>(), "[\\x00-\\x7f\u{7f}-\u{a0}\u{2028}\"\\\\]{0,20}");
+        let amounts = any::<[u128; 4]>().prop_map(|all| all.map(Amount::new));
+        (texts, amounts, any::<[u8; 32]>(), any::<u64>(), any_path()).prop_map(|(texts, amounts, bytes, time, path)| {
+            let (status, challenge_id, item) = texts;
+            let [accepted_cumulative, cumulative_amount, spent, price] = amounts;
+            let channel_id = ChannelId(B256::from(bytes));
+            let mut signature = [0x11; 65];
+            signature[64] = 27;
+            let receipt = Receipt {
+                method: METHOD.to_owned(),
+                intent: INTENT.to_owned(),
+                status,
+                timestamp: Timestamp::from_unix_seconds(time),
+                reference: channel_id,
+                challenge_id,
+                channel_id,
+                cumulative_amount,
+                accepted_cumulative,
+                spent,
+                item,
+                price,
+            };
+            let signature = VoucherSignature::from_bytes(&signature).expect("well formed");
+            SignedReceipt { receipt, signature, path, delegation: None }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_receipt_is_written_in_the_order_and_letters_of_canonical_json(signed in any_receipt()) {
+            let written = signed.to_header();
+            prop_assert_eq!(&written, &encode(&signed));
+            prop_assert_eq!(SignedReceipt::from_header(&written.expect("writes")), Ok(signed));
+        }
+    }
 
     #[test]
     fn the_type_hash_is_that_of_the_type_string() {
