@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::map_response;
 use farthing::core::wire::Challenge;
 use farthing::payee::EmbeddedStore;
-use farthing_gateway::{AppOptions, Catalog, ChargeLayer, Gate, Offer, app, cors, serve, serve_item};
+use farthing_gateway::{AppOptions, Catalog, ChargeLayer, FileRoom, Gate, ItemFile, Offer, app, cors, serve};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
@@ -90,12 +90,12 @@ pub(crate) async fn run(folder: &Path, stock: Stock) {
 
 /// The same files through the same layers, of which none asks for anything.
 fn free_of_charge(gate: &Gate, catalog: &Catalog) -> Router {
-    let mut router = Router::new();
+    let (mut router, room) = (Router::new(), FileRoom::default());
     for (number, item) in catalog.items().iter().enumerate() {
-        let item = Arc::new(item.clone());
+        let file = Arc::new(ItemFile::new(item.clone(), room.clone()));
         let file = service_fn(move |request: axum::extract::Request| {
-            let item = Arc::clone(&item);
-            async move { Ok::<_, Infallible>(serve_item(&item, request).await) }
+            let file = Arc::clone(&file);
+            async move { Ok::<_, Infallible>(file.serve(request).await) }
         });
         let layer = ChargeLayer::new(gate.clone(), |_| None::<Offer>);
         router = router.route_service(&free_path(number), layer.layer(file));

@@ -3,7 +3,7 @@
 //! It speaks plain HTTP; TLS is the job of a proxy in front, which then sets the realm.
 
 use crate::catalog::{Catalog, HEALTH_PATH, INDEX_PATH, Item, Tip};
-use crate::files;
+use crate::files::{FileRoom, ItemFile};
 use crate::gate::{Gate, Offer};
 use crate::page;
 use crate::payment::ChargeLayer;
@@ -82,8 +82,9 @@ pub fn app(payee: Payee, catalog: Catalog, options: AppOptions) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(&app));
+    let room = FileRoom::default();
     for item in catalog.items {
-        router = with_item(router, &gate, item);
+        router = with_item(router, &gate, item, room.clone());
     }
     if let Some(tip) = catalog.tip {
         router = with_tip(router, app, tip);
@@ -91,15 +92,15 @@ pub fn app(payee: Payee, catalog: Catalog, options: AppOptions) -> Router {
     router.layer(map_response(without_sniffing)).layer(cors())
 }
 
-fn with_item(router: Router, gate: &Gate, item: Item) -> Router {
+fn with_item(router: Router, gate: &Gate, item: Item, room: FileRoom) -> Router {
     let offer = Offer { quote: item.quote(), title: Some(item.title.clone()) };
     // A file is the same whatever the query says.
     let charge = ChargeLayer::new(gate.clone(), move |_| Some(offer.clone())).ignoring_query();
-    let item = Arc::new(item);
     let path = item.path.clone();
+    let file = Arc::new(ItemFile::new(item, room));
     let file = service_fn(move |request: Request| {
-        let item = Arc::clone(&item);
-        async move { Ok::<_, Infallible>(files::serve(&item, request).await) }
+        let file = Arc::clone(&file);
+        async move { Ok::<_, Infallible>(file.serve(request).await) }
     });
     router.route_service(&path, charge.layer(file))
 }

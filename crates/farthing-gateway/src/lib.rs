@@ -40,7 +40,7 @@ mod tips;
 
 pub use app::{AppOptions, OnTip, app, cors};
 pub use catalog::{Catalog, CatalogError, CatalogFault};
-pub use files::serve as serve_item;
+pub use files::{FileRoom, ItemFile};
 pub use gate::{Gate, Offer, Presented, Refused, with_receipt};
 pub use payment::{ChargeLayer, ChargeService};
 pub use realm::{LocalAddress, Realm, RealmError};
