@@ -1,7 +1,7 @@
 //! Whose signature it is: found out once by recovery, checked against the known key from then on.
 //!
-//! Checking against a known key takes about half of the work of recovering one. It ignores the recovery byte, which the
-//! escrow does not; so what is taken that way is [recovered](recover) before it is redeemed, and the byte put right.
+//! Checking against a known key takes less work than recovering one. It ignores the recovery byte, which the escrow
+//! does not; so what is taken that way is [recovered](SignerKey::recover) before it is redeemed, and the byte put right.
 //!
 //! k256 does the work, or with the feature `libsecp` libsecp256k1, which is faster. A shared set of signatures, hostile
 //! ones among them, holds both to the same answers.
