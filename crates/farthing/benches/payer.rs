@@ -142,7 +142,7 @@ impl Site {
         };
         let signature = self.payee.sign_hash_sync(&receipt.digest(&self.domain)).expect("signs");
         let signature = VoucherSignature::from_bytes(&signature.as_bytes()).expect("low s");
-        SignedReceipt { receipt, signature, delegation: None }
+        SignedReceipt { receipt, signature, path: None, delegation: None }
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) struct Verified {
 
 /// What came of a voucher.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are written: a box would cost each of them an allocation")]
 pub(crate) enum Verdict {
     /// The writer's answer.
     Written(Answer),
