@@ -96,7 +96,7 @@ crash() {
     cat "$log" >&2
     return 1
   fi
-  grep -oE '(SIGKILL|power cuts|failing calls|full disks|one bit flipped|every bit|file cut|journal)[,: ].*|^test result.*' "$log"
+  grep -oE '(SIGKILL|power cuts|failing calls|full disks|one bit flipped|every bit|file cut)[,: ].*|killed at any .*|journal, .*|^test result.*' "$log"
   rm "$log"
 }
 

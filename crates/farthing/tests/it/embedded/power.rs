@@ -122,6 +122,7 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged() {
 async fn cut_everywhere(folds: Folds, batches: &[Vec<Entry>], ledgers: &[Vec<Record>]) {
     let events = history(folds).await;
     let (mut states, mut continued) = (0, 0);
+    let how = if folds == Folds::AtOnce { "at once" } else { "meanwhile" };
     for cut in Cuts::new(&events, Syncs::Honest, most(), SEED) {
         let finding = look(&cut, ledgers).await;
         assert_eq!(finding, Finding::Sound, "{:?}, {:?} acknowledged", cut.moment, cut.acknowledged);
@@ -133,7 +134,7 @@ async fn cut_everywhere(folds: Folds, batches: &[Vec<Entry>], ledgers: &[Vec<Rec
     }
     let calls = events.iter().filter(|event| !matches!(event, Event::Begun(_) | Event::Acknowledged(_))).count();
     println!(
-        "power cuts, tables written {folds:?}: {states} states after {calls} calls of {} batches, nothing acknowledged lost, no half of a batch; \
+        "power cuts, tables written {how}: {states} states after {calls} calls of {} batches, nothing acknowledged lost, no half of a batch; \
          {continued} of them went on",
         3 * BATCHES
     );
