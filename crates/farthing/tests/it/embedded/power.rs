@@ -134,8 +134,8 @@ async fn cut_everywhere(folds: Folds, batches: &[Vec<Entry>], ledgers: &[Vec<Rec
     }
     let calls = events.iter().filter(|event| !matches!(event, Event::Begun(_) | Event::Acknowledged(_))).count();
     println!(
-        "power cuts, tables written {how}: {states} states after {calls} calls of {} batches, nothing acknowledged lost, no half of a batch; \
-         {continued} of them went on",
+        "power cuts, tables written {how}: {states} states after {calls} calls of {} batches, nothing \
+         acknowledged lost, no half of a batch; {continued} of them went on",
         3 * BATCHES
     );
     assert!(states > 1_000);
