@@ -339,8 +339,11 @@ async fn only_the_channels_that_are_named_are_redeemed() {
 
 type Bytes = &'static [u8];
 
-fn charge_key(fixture: &Fixture, salt: u8) -> Vec<u8> {
-    [fixture.channel(salt).id(&fixture.deployment).0.as_slice(), &DIME.to_be_bytes()].concat()
+/// A channel's row in the ledger's tables: what is before its one charge, and the charge.
+fn row_of(rows: &impl redb::ReadableTable<Bytes, Bytes>, fixture: &Fixture, salt: u8) -> (Vec<u8>, Vec<u8>) {
+    let row = rows.get(fixture.channel(salt).id(&fixture.deployment).0.as_slice()).unwrap().unwrap().value().to_vec();
+    let charge = row.windows(16).position(|bytes| bytes == DIME.to_be_bytes()).unwrap();
+    (row[..charge].to_vec(), row[charge..].to_vec())
 }
 
 /// Damage is skipped and named, and what is whole is paid.
@@ -353,11 +356,12 @@ async fn damaged_entries_hold_nothing_else_up() {
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
-        let mut charges = transaction.open_table(redb::TableDefinition::<Bytes, Bytes>::new("charges")).unwrap();
-        charges.insert(charge_key(&fixture, 1).as_slice(), [0xff; 3].as_slice()).unwrap();
+        let mut rows = transaction.open_table(redb::TableDefinition::<Bytes, Bytes>::new("books")).unwrap();
+        let [first, second, third] = [1, 2, 3].map(|salt| row_of(&rows, &fixture, salt));
         // The third channel's voucher in the second one's place: well formed, and not its signature.
-        let other = charges.get(charge_key(&fixture, 3).as_slice()).unwrap().unwrap().value().to_vec();
-        charges.insert(charge_key(&fixture, 2).as_slice(), other.as_slice()).unwrap();
+        for (salt, row) in [(1, [first.0, vec![0xff; 3]]), (2, [second.0, third.1])] {
+            rows.insert(fixture.channel(salt).id(&fixture.deployment).0.as_slice(), row.concat().as_slice()).unwrap();
+        }
     }
     transaction.commit().unwrap();
     drop(database);
