@@ -4,9 +4,11 @@
 use crate::market::{Listener, Promise, identity, promises, start_payee};
 use crate::report::{Run, measured, own_cpu_time};
 use crate::{Common, VERIFIER};
-use farthing::core::ledger::RequestId;
-use farthing::core::wire::Credential;
-use farthing::payee::{EmbeddedStore, Payee, PayeeStore, PostgresOptions, PostgresStore, Quote};
+use farthing::clock;
+use farthing::core::Amount;
+use farthing::core::ledger::{ChargeRequest, RequestId};
+use farthing::core::wire::credential::ChannelTerms;
+use farthing::payee::{EmbeddedStore, Payee, PayeeStore, PostgresOptions, PostgresStore, PresentedVoucher};
 use farthing_testkit::postgres::PostgresServer;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::task::JoinSet;
 
-/// Any realm will do: nobody but the payee reads it here.
-const REALM: &str = "localhost";
+/// What everybody buys.
+const ITEM: &str = "/song";
 
 /// Who sells how much.
 #[derive(Clone, Debug, clap::Args)]
@@ -107,27 +109,24 @@ fn print(measurement: &str, run: Run, of: &Value) {
 
 /// What is presented to one payee, made before the clock starts.
 struct Presented {
-    quote: Quote,
-    credentials: Vec<Credential>,
+    vouchers: Vec<(PresentedVoucher, Amount)>,
+    request: RequestId,
     next: AtomicUsize,
 }
 
 /// Presents every promise, at any time as many as there are callers. With several payees an account is one's, as where
 /// clients are kept at theirs.
 pub(crate) async fn take_all(payees: &[Payee], promises: &[Promise], callers: usize) -> Run {
-    let price = promises.first().expect("something to take").price;
-    let quote = Quote::new("/song", price);
-    let mut shares: Vec<Vec<&Promise>> = vec![Vec::new(); payees.len()];
+    let mut shares: Vec<Vec<_>> = vec![Vec::new(); payees.len()];
     for promise in promises {
         let last = promise.channel.payer.as_slice().last().copied().unwrap_or_default();
-        shares[usize::from(last) % payees.len()].push(promise);
+        let terms = Some(ChannelTerms::from(&promise.channel));
+        let voucher = PresentedVoucher { signed: promise.signed, terms };
+        shares[usize::from(last) % payees.len()].push((voucher, promise.price));
     }
-    let presented = payees.iter().zip(shares).map(|(payee, share)| {
-        let challenge = payee.challenge(REALM, &quote, None).expect("asks");
-        let credentials = share.into_iter().map(|promise| promise.credential(&challenge)).collect();
-        Arc::new(Presented { quote: quote.clone(), credentials, next: AtomicUsize::new(0) })
-    });
-    let presented: Vec<_> = presented.collect();
+    let request = RequestId::new("GET", ITEM);
+    let presented = |vouchers| Arc::new(Presented { vouchers, request, next: AtomicUsize::new(0) });
+    let presented: Vec<_> = shares.into_iter().map(presented).collect();
     let (cpu, begun) = (own_cpu_time(), Instant::now());
     let mut calling = JoinSet::new();
     for (payee, presented) in payees.iter().zip(&presented) {
@@ -140,10 +139,11 @@ pub(crate) async fn take_all(payees: &[Payee], promises: &[Promise], callers: us
 }
 
 async fn call(payee: Payee, presented: Arc<Presented>) {
-    let Presented { quote, credentials, next } = &*presented;
-    let request = RequestId::new("GET", &quote.item);
-    while let Some(credential) = credentials.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let sale = payee.accept(REALM, credential, request, quote).await.expect("it is a good voucher");
-        assert!(!sale.again, "each is charged once");
+    let Presented { vouchers, request, next } = &*presented;
+    while let Some((voucher, price)) = vouchers.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
+        let (item, request, at) = (ITEM.to_owned(), *request, clock::now());
+        let request = ChargeRequest { price, item, request, reservation_required: false, at };
+        let taken = payee.take(voucher, request).await.expect("it is a good voucher");
+        assert!(!taken.again, "each is charged once");
     }
 }
