@@ -10,6 +10,10 @@ use farthing::core::{Amount, SignedVoucher};
 use farthing::payee::{EmbeddedStore, PayeeStore};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long after its files were written a gateway is ready to answer them from memory.
+const SETTLED: Duration = Duration::from_millis(2_500);
 
 /// A gateway and those who buy there.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ impl Shop {
         let gateway = Gateway::start(folder, stock).await;
         let mut shop = Self { gateway, stock, listeners: Arc::clone(listeners), bought: 0, sold: 0 };
         shop.refuses_what_is_not_signed().await;
+        // The gateway reads a file anew until it has not changed for a while; a shop's have not changed for longer.
+        tokio::time::sleep(SETTLED).await;
         let once = Load { connections: 64, count: listeners.len(), pace: None };
         shop.sell(once).await;
         shop.give_away(once).await;
