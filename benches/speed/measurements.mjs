@@ -4,7 +4,7 @@ import { cargo, node } from "./building.mjs";
 const peers = "benches/peers/Cargo.toml";
 const limits = cargo({ manifest: peers, package: "limits", bin: "limits" });
 const notHelping = (features = []) => cargo({ manifest: peers, package: "not-helping", bin: "not-helping", features });
-const own = cargo({ package: "farthing-bench", bin: "farthing-bench", features: ["libsecp"] });
+const own = cargo({ package: "farthing-bench", bin: "farthing-bench", features: ["lanes", "libsecp"] });
 const alloy = cargo({ package: "farthing-bench", bin: "farthing-bench-alloy", features: ["recover-with-alloy"] });
 const npm = (script) => node({ folder: "benches/peers/node", script: `benches/peers/node/${script}` });
 

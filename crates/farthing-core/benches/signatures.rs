@@ -1,7 +1,7 @@
 //! What a voucher's signature costs on one core: to sign, to check by recovery, to check against a known key, to hash.
 //!
-//! `cargo bench -p farthing-core --bench signatures [--features libsecp]`. Which implementation is at work stands in every
-//! figure. Figures go to stdout, one JSON object a line, and a table for people to stderr. `BENCH_SECONDS` says for how
+//! `cargo bench -p farthing-core --bench signatures [--features libsecp,lanes]`. Which implementation is at work stands in
+//! every figure. Figures go to stdout, one JSON object a line, and a table for people to stderr. `BENCH_SECONDS` says for how
 //! long all of it is measured, two seconds unless told otherwise. The least of many short runs counts: what else the
 //! machine does makes a run longer, never shorter.
 
@@ -73,6 +73,21 @@ fn least(cases: &[Case], seconds: f64, mut call: impl FnMut(&Case)) -> f64 {
     least.as_secs_f64() * 1e6 / RUN as f64
 }
 
+/// The same a voucher, of eight that are verified together: in lanes, with the feature `lanes` and a processor that has
+/// them.
+fn least_together(cases: &[Case], seconds: f64, domain: &Domain) -> f64 {
+    let (begun, mut least) = (Instant::now(), Duration::MAX);
+    let vouchers: Vec<_> = cases.iter().map(|case| (case.signed, &case.known)).collect();
+    while begun.elapsed().as_secs_f64() < seconds {
+        for eight in vouchers.chunks_exact(RUN) {
+            let run = Instant::now();
+            assert!(SignedVoucher::verify_known_together(eight, domain).iter().all(Result::is_ok));
+            least = least.min(run.elapsed());
+        }
+    }
+    least.as_secs_f64() * 1e6 / RUN as f64
+}
+
 fn alloys(signature: &VoucherSignature) -> Signature {
     Signature::from_raw_array(&signature.to_bytes()).unwrap()
 }
@@ -81,7 +96,7 @@ fn main() {
     let seconds = std::env::var("BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(2.0);
     let cases: Vec<Case> = (0..VOUCHERS).map(case).collect();
     let domain = domain();
-    let share = seconds / 6.0;
+    let share = seconds / 7.0;
     let figures = [
         (
             "hash",
@@ -106,6 +121,7 @@ fn main() {
             "known channel, with hash",
             least(&cases, share, |case| assert!(case.signed.verify_known(&domain, &case.known).is_ok())),
         ),
+        ("known channels, eight together, with hash", least_together(&cases, share, &domain)),
         (
             "recover_address of alloy",
             least(&cases, share, |case| {

@@ -3,14 +3,18 @@
 //! Checking against a known key takes less work than recovering one. It ignores the recovery byte, which the escrow
 //! does not; so what is taken that way is [recovered](SignerKey::recover) before it is redeemed, and the byte put right.
 //!
-//! k256 does the work, or with the feature `libsecp` libsecp256k1, which is faster. A shared set of signatures, hostile
-//! ones among them, holds both to the same answers.
+//! k256 does the work, or with the feature `libsecp` libsecp256k1, which is faster. With the feature `lanes` signatures
+//! that wait together are checked eight at a time, where the processor can. A shared set of signatures, hostile ones
+//! among them, holds all to the same answers.
 
 #[cfg(any(test, not(any(feature = "libsecp", feature = "recover-with-alloy"))))]
 mod portable;
 
 #[cfg(feature = "libsecp")]
 mod libsecp;
+
+#[cfg(feature = "lanes")]
+mod lanes;
 
 #[cfg(all(feature = "recover-with-alloy", not(feature = "libsecp")))]
 mod alloy;
@@ -94,6 +98,60 @@ impl fmt::Debug for SignerKey {
     }
 }
 
+/// A key whose signatures come again and again.
+#[derive(Clone)]
+pub(crate) struct KnownKey {
+    key: SignerKey,
+    #[cfg(feature = "lanes")]
+    table: lanes::Table,
+}
+
+impl KnownKey {
+    pub(crate) fn new(key: SignerKey) -> Self {
+        Self {
+            key,
+            #[cfg(feature = "lanes")]
+            table: lanes::Table::default(),
+        }
+    }
+
+    /// Whose key it is.
+    pub(crate) const fn address(&self) -> Address {
+        self.key.address
+    }
+
+    /// See [`SignerKey::has_signed`].
+    pub(crate) fn has_signed(&self, signature: &VoucherSignature, digest: B256) -> bool {
+        self.key.has_signed(signature, digest)
+    }
+
+    /// The same for many keys with a signature and a digest each. Lanes never refuse anybody: what they don't find good
+    /// is looked at one by one.
+    pub(crate) fn have_signed(claims: &[(&Self, &VoucherSignature, B256)]) -> Vec<bool> {
+        #[cfg(feature = "lanes")]
+        let found = lanes::which_have_signed(claims);
+        #[cfg(not(feature = "lanes"))]
+        let found = vec![false; claims.len()];
+        let claims = claims.iter().zip(found);
+        claims.map(|((known, signature, digest), found)| found || known.has_signed(signature, *digest)).collect()
+    }
+}
+
+/// A table follows from the key.
+impl PartialEq for KnownKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for KnownKey {}
+
+impl fmt::Debug for KnownKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("KnownKey").field(&self.key.address).finish()
+    }
+}
+
 /// Whether r may stand for two points: r and r + n are both coordinates only below p − n, which is less than 2¹³⁶. The
 /// escrow never tries the second. Nobody can aim at such a point; whoever has one is looked up in the escrow's way.
 fn is_ambiguous(scalars: &[u8; 64]) -> bool {
@@ -105,5 +163,5 @@ fn address_of(coordinates: &[u8; 64]) -> Address {
     Address::from_slice(&keccak256(coordinates)[12..])
 }
 
-#[cfg(all(test, feature = "libsecp"))]
+#[cfg(all(test, feature = "libsecp", feature = "lanes"))]
 mod agreement;

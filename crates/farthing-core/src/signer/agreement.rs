@@ -1,10 +1,11 @@
-//! Both implementations, and what alloy does with the older k256, give the same answers to the same signatures.
+//! Both implementations, the lanes, and what alloy does with the older k256, give the same answers to the same signatures.
 
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{SignerKey, address_of, is_ambiguous, libsecp, portable};
 use crate::voucher::VoucherSignature;
 use alloy_primitives::{Address, B256, Signature, U256, b256, keccak256};
+use farthing_lanes::{Claim, KeyTable, Lanes};
 use k256::ecdsa::SigningKey;
 use k256::elliptic_curve::PrimeField;
 use k256::{ProjectivePoint, Scalar};
@@ -34,10 +35,16 @@ impl Case {
 #[derive(Default)]
 struct Tally {
     known: BTreeMap<Address, (portable::Key, libsecp::Key)>,
+    tables: BTreeMap<Address, KeyTable>,
+    /// Not yet asked of the lanes: they take several, and what is in one lane must not show in another.
+    pending: Vec<(VoucherSignature, B256, Address, bool)>,
+    in_lanes: usize,
     cases: usize,
     good: usize,
     foreign: usize,
     signerless: usize,
+    /// Of the cases, those against another's key.
+    by_others: usize,
 }
 
 /// What all agree on: who signed, if anyone.
@@ -56,8 +63,50 @@ fn recover_everywhere(signature: &VoucherSignature, digest: B256) -> Option<Addr
 
 impl std::fmt::Debug for Tally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cases, good, foreign, signerless, .. } = self;
-        write!(formatter, "{cases} cases, {good} good, {foreign} by another key, {signerless} by none")
+        let Self { cases, good, foreign, signerless, in_lanes, .. } = self;
+        write!(
+            formatter,
+            "{cases} cases, {good} good, {foreign} by another key, {signerless} by none, {in_lanes} in lanes"
+        )
+    }
+}
+
+impl Tally {
+    /// Asks the lanes about what has gathered, in groups of every size.
+    fn ask_lanes(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        let Some(lanes) = Lanes::detect() else { return };
+        let claim = |(signature, digest, address, _): &'_ (VoucherSignature, B256, Address, bool)| {
+            (signature.to_bytes(), digest.0, *address)
+        };
+        let mut rest = &pending[..];
+        while !rest.is_empty() {
+            let size = (1 + (self.in_lanes + rest.len()) % 11).min(rest.len());
+            let (group, others) = rest.split_at(size);
+            let owned: Vec<_> = group.iter().map(claim).collect();
+            let claims = owned.iter().map(|(signature, digest, address)| Claim {
+                table: &self.tables[address],
+                digest,
+                scalars: signature.first_chunk().unwrap(),
+            });
+            let found = lanes.are_good(&claims.collect::<Vec<_>>());
+            assert_eq!(found.len(), size);
+            for ((signature, digest, _, is_its), found) in group.iter().zip(found) {
+                assert_eq!(found, *is_its, "{signature} over {digest} in lanes");
+            }
+            self.in_lanes += size;
+            rest = others;
+        }
+    }
+
+    /// All of them have been asked, where there are lanes.
+    fn finish(&mut self) {
+        self.ask_lanes();
+        if Lanes::detect().is_some() {
+            assert_eq!(self.in_lanes * 2, self.cases - self.by_others, "{self:?}");
+        } else {
+            eprintln!("lanes are left out: this processor has no AVX-512 IFMA");
+        }
     }
 }
 
@@ -84,6 +133,11 @@ fn check(case: &Case, tally: &mut Tally) {
     let (rust, c) = *tally.known.entry(expected).or_insert_with(|| known_keys(&case.key));
     assert_eq!(rust.has_signed(&digest.0, signature), is_its, "{signature} over {digest} by k256");
     assert_eq!(c.has_signed(&digest.0, signature), is_its, "{signature} over {digest} by libsecp256k1");
+    tally.tables.entry(expected).or_insert_with(|| KeyTable::of(&rust.coordinates()).unwrap());
+    tally.pending.push((*signature, digest, expected, is_its));
+    if tally.pending.len() > 50 {
+        tally.ask_lanes();
+    }
     if digest[31] % 8 == 1 || is_ambiguous(signature.scalars()) {
         let known = SignerKey { address: expected, key: c };
         assert_eq!(known.has_signed(signature, digest), is_its);
@@ -137,8 +191,10 @@ fn random_cases(quarter: u64) {
         if let Some((rust, c)) = tally.known.get(&others) {
             assert!(!rust.has_signed(&digest.0, &signature) && !c.has_signed(&digest.0, &signature));
             tally.cases += 1;
+            tally.by_others += 1;
         }
     }
+    tally.finish();
     assert!(tally.cases > 28_000 && tally.good == 2 * 3_300, "{tally:?}");
     assert!(tally.foreign > 10_000 && tally.signerless > 2_000, "{tally:?}");
 }
@@ -198,6 +254,7 @@ fn signatures_at_the_bounds_get_the_same_answer_from_all() {
             None => refused += 1,
         }
     }
+    tally.finish();
     assert!(tally.cases > 2_000 && tally.foreign > 100 && tally.signerless > 500 && refused > 1_000, "{tally:?}");
     for v in [0, 1, 2, 26, 29, 35, 255] {
         assert_eq!(from_scalars(one, one, v), None, "v {v}");
@@ -218,6 +275,7 @@ fn a_signature_whose_point_is_at_infinity_is_nobodys() {
             check(&Case { signature, digest, key: key.clone() }, &mut tally);
         }
     }
+    tally.finish();
     assert_eq!((tally.cases, tally.good), (800, 0), "{tally:?}");
 }
 
@@ -236,6 +294,7 @@ fn a_signature_whose_key_is_at_infinity_is_nobodys() {
             check(&Case { signature, digest, key: key(1) }, &mut tally);
         }
     }
+    tally.finish();
     assert_eq!((tally.cases, tally.good, tally.foreign, tally.signerless), (800, 0, 400, 400), "{tally:?}");
 }
 

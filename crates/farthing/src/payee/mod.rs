@@ -63,7 +63,7 @@ use farthing_core::wire::{
 use farthing_core::{Address, Amount, Timestamp, Token, VerifiedVoucher};
 use receipts::{ReceiptSigner, Seal, SealError};
 use std::sync::Arc;
-use taking::{KNOWN_MAX, KnownChannels, Task};
+use taking::{Checking, KNOWN_MAX, KnownChannels, Task};
 use tokio::sync::Notify;
 use verifying::{Verifying, Workers};
 use writer::{Room, Writer};
@@ -229,7 +229,7 @@ impl Payee {
         let writer = Writer::start(Arc::clone(&store), Arc::clone(&receipts) as Arc<_>, Room::PAYEE)?;
         let views = Arc::new(ChainViews::new(deployment));
         let known = Arc::new(KnownChannels::new(KNOWN_MAX));
-        let check = taking::checking(domain, Arc::clone(&views), Arc::clone(&known));
+        let check = Checking { domain, views: Arc::clone(&views), known: Arc::clone(&known) };
         let verifying = Verifying::start(Workers::of_this_machine(), &writer, check)?;
         Ok(Self(Arc::new(Inner {
             options,

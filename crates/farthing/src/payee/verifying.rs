@@ -63,6 +63,25 @@ pub(crate) enum Verdict {
     Failed,
 }
 
+/// What a worker does with what it takes.
+pub(crate) trait Check<T>: Send + Sync + 'static {
+    /// Looks at all that was taken at once, for what costs less together. Each is checked afterwards, whatever this does.
+    fn look_ahead<'a>(&self, _tasks: impl Iterator<Item = &'a mut T>)
+    where
+        T: 'a,
+    {
+    }
+
+    /// Checks one.
+    fn check(&self, task: T) -> Checked;
+}
+
+impl<T, F: Fn(T) -> Checked + Send + Sync + 'static> Check<T> for F {
+    fn check(&self, task: T) -> Checked {
+        self(task)
+    }
+}
+
 struct Job<T> {
     task: T,
     answer: oneshot::Sender<Verdict>,
@@ -86,11 +105,7 @@ impl<T: Send + 'static> Verifying<T> {
     /// # Errors
     ///
     /// If one can't be had.
-    pub(crate) fn start(
-        workers: Workers,
-        writer: &Writer,
-        check: impl Fn(T) -> Checked + Send + Sync + 'static,
-    ) -> Result<Self, std::io::Error> {
+    pub(crate) fn start(workers: Workers, writer: &Writer, check: impl Check<T>) -> Result<Self, std::io::Error> {
         let (queue, jobs) = sync_channel(workers.queue);
         let (jobs, check) = (Arc::new(Mutex::new(jobs)), Arc::new(check));
         for _ in 0..workers.count.max(1) {
@@ -120,16 +135,17 @@ impl<T: Send + 'static> Verifying<T> {
     }
 }
 
-fn work<T>(jobs: &Mutex<Receiver<Job<T>>>, check: &impl Fn(T) -> Checked, writer: &Writer, at_once: usize) {
+fn work<T>(jobs: &Mutex<Receiver<Job<T>>>, check: &impl Check<T>, writer: &Writer, at_once: usize) {
     let mut taken = Vec::with_capacity(at_once);
     while take(jobs, &mut taken, at_once) {
+        // Nobody waits for it any more, and nothing was promised: signatures of those who left cost nothing.
+        taken.retain(|job| !job.answer.is_closed());
+        let ahead = || check.look_ahead(taken.iter_mut().map(|job| &mut job.task));
+        // What panics here panics again below, at the one that it is about.
+        let _ = catch_unwind(AssertUnwindSafe(ahead));
         for Job { task, answer } in taken.drain(..) {
-            // Nobody waits for it any more, and nothing was promised: signatures of those who left cost nothing.
-            if answer.is_closed() {
-                continue;
-            }
             // Whatever one voucher does to a worker, the others behind it are still answered.
-            let verdict = match catch_unwind(AssertUnwindSafe(|| check(task))) {
+            let verdict = match catch_unwind(AssertUnwindSafe(|| check.check(task))) {
                 Ok(Checked::Ready(to_write)) => {
                     writer.hand_over(to_write, AnswerTo::Verified(answer));
                     continue;

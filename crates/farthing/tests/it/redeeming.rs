@@ -19,7 +19,6 @@ use farthing::payee::redeemer::{RedeemError, Redemptions};
 use farthing::payee::store::{Redemption, RedemptionState};
 use farthing::payee::{EmbeddedStore, Payee, Redeemer, StoreError, Watcher};
 use farthing_testkit::{Fixture, wait_until};
-use redb::ReadableTable;
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
