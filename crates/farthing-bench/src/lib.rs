@@ -22,6 +22,10 @@ use clap::{ArgAction, Parser, Subcommand};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
+/// As in the `farthing` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How this program's payees verify.
 const VERIFIER: &str = if cfg!(feature = "libsecp") {
     "farthing"

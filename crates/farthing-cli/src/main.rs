@@ -30,8 +30,13 @@ use clap::error::ErrorKind;
 use cli::Cli;
 use context::Context;
 use failure::{Code, Failure};
+use mimalloc::MiMalloc;
 use output::Output;
 use std::process::ExitCode;
+
+/// A gateway's threads pass on what others have allocated, which the system's allocator does not like.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -60,7 +60,7 @@ use farthing_core::wire::{
     Challenge, ChallengeSecret, Credential, Delegation, INTENT, METHOD, Problem, ProblemType, RecallPayload, Receipt,
     SignedReceipt, WireError,
 };
-use farthing_core::{Address, Amount, Timestamp, Token, VerifiedVoucher};
+use farthing_core::{Address, Amount, ChannelId, Timestamp, Token, VerifiedVoucher};
 use receipts::{ReceiptSigner, Seal, SealError};
 use std::sync::Arc;
 use taking::{Checking, KNOWN_MAX, KnownChannels, Task};
@@ -369,7 +369,8 @@ impl Payee {
             at: now,
         };
         let (Taken { books, charge, again }, seal) = self.take_sealed(presented, request).await?;
-        Ok(Sale { receipt: self.receipt(&credential.challenge.id, &books, charge, seal), again })
+        let channel_id = credential.payload.channel_id;
+        Ok(Sale { receipt: receipt(&credential.challenge.id, channel_id, &books, charge, seal), again })
     }
 
     /// The sale that a credential's voucher has already paid for this very request, if there is one. Charges nothing.
@@ -498,28 +499,7 @@ impl Payee {
     fn sold_before(&self, challenge_id: &str, books: &ChannelBooks, charge: Charge) -> Result<Sale, AcceptError> {
         let channel_id = books.channel.id(&self.0.options.identity.deployment);
         let seal = self.0.receipts.seal_one(channel_id, &charge)?;
-        Ok(Sale { receipt: self.receipt(challenge_id, books, charge, seal), again: true })
-    }
-
-    fn receipt(&self, challenge_id: &str, books: &ChannelBooks, charge: Charge, seal: Seal) -> SignedReceipt {
-        let channel_id = books.channel.id(&self.0.options.identity.deployment);
-        let (method, intent, status) = Receipt::names();
-        let receipt = Receipt {
-            method,
-            intent,
-            status,
-            timestamp: charge.at,
-            reference: channel_id,
-            challenge_id: challenge_id.to_owned(),
-            channel_id,
-            cumulative_amount: charge.cumulative_amount,
-            accepted_cumulative: books.accepted,
-            spent: books.spent,
-            item: charge.item,
-            price: charge.price,
-        };
-        // The listing has the proof of a delegation: a large split's would not fit a header.
-        SignedReceipt { receipt, signature: seal.signature, path: seal.path, delegation: None }
+        Ok(Sale { receipt: receipt(challenge_id, channel_id, books, charge, seal), again: true })
     }
 
     pub(crate) fn options(&self) -> &PayeeOptions {
@@ -533,4 +513,30 @@ impl Payee {
     pub(crate) fn writer(&self) -> &Writer {
         &self.0.writer
     }
+}
+
+fn receipt(
+    challenge_id: &str,
+    channel_id: ChannelId,
+    books: &ChannelBooks,
+    charge: Charge,
+    seal: Seal,
+) -> SignedReceipt {
+    let (method, intent, status) = Receipt::names();
+    let receipt = Receipt {
+        method,
+        intent,
+        status,
+        timestamp: charge.at,
+        reference: channel_id,
+        challenge_id: challenge_id.to_owned(),
+        channel_id,
+        cumulative_amount: charge.cumulative_amount,
+        accepted_cumulative: books.accepted,
+        spent: books.spent,
+        item: charge.item,
+        price: charge.price,
+    };
+    // The listing has the proof of a delegation: a large split's would not fit a header.
+    SignedReceipt { receipt, signature: seal.signature, path: seal.path, delegation: None }
 }

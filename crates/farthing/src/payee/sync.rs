@@ -3,7 +3,7 @@
 
 pub(super) use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 pub(super) use std::sync::{Mutex, RwLock};
-pub(super) use std::thread::Builder as ThreadBuilder;
+pub(super) use std::thread::{Builder as ThreadBuilder, yield_now};
 pub(super) use tokio::runtime::Handle;
 pub(super) use tokio::sync::{Semaphore, oneshot};
 pub(super) use tokio::time::timeout;

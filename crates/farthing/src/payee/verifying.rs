@@ -5,7 +5,7 @@
 //! beyond it the payee says that it is busy, and has charged nothing.
 
 use super::store::StoreError;
-use super::sync::{Mutex, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel};
+use super::sync::{Mutex, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel, yield_now};
 use super::writer::{Answer, AnswerTo, ToWrite, Writer};
 use farthing_core::VerifiedVoucher;
 use farthing_core::ledger::ChargeRequest;
@@ -167,6 +167,9 @@ fn take<T>(jobs: &Mutex<Receiver<Job<T>>>, taken: &mut Vec<Job<T>>, at_once: usi
     let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
     let Ok(first) = jobs.recv() else { return false };
     taken.push(first);
+    // Whoever is about to bring more goes first, if all cores are busy; if one is not, this returns at once. So there is
+    // more to check together the more there is to do, and nothing waits where there is time.
+    yield_now();
     while taken.len() < at_once {
         let Ok(job) = jobs.try_recv() else { break };
         taken.push(job);

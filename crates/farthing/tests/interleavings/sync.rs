@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(super) use shuttle::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 pub(super) use shuttle::sync::{Mutex, RwLock};
-pub(super) use shuttle::thread::Builder as ThreadBuilder;
+pub(super) use shuttle::thread::{Builder as ThreadBuilder, yield_now};
 pub(super) use tokio::sync::{Semaphore, oneshot};
 
 /// The scheduler, as a runtime.
