@@ -6,7 +6,7 @@
 use super::PayeeError;
 use super::receipts::{Seal, SealError, Seals, TOGETHER};
 use super::store::{Entry, Outcome, PayeeStore, PendingCharge, StoreError};
-use super::sync::{Handle, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel};
+use super::sync::{Handle, Receiver, SyncSender, ThreadBuilder, TrySendError, oneshot, sync_channel, yield_now};
 use super::verifying::Verdict;
 use farthing_core::ChannelId;
 use farthing_core::ledger::Charge;
@@ -165,6 +165,9 @@ fn drain(
     batch_max: usize,
 ) {
     while let Ok(first) = jobs.recv() {
+        // As the workers do: with all cores busy, those who are about to bring more go first, and share the sync and the
+        // receipts' signature.
+        yield_now();
         let (mut batch, mut waiting) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(Job { to_write: ToWrite { entry, sealed }, answer }) = next {
