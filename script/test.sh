@@ -43,9 +43,10 @@ else
   step "left out, because the analysers can't be installed (see above): slither, proofs"
 fi
 
-step "speed: how figures are compared, and what is measured (./script/bench.sh measures it)"
+step "speed: how figures are compared, and the tables of docs/performance.md (./script/bench.sh measures them)"
 node --test --test-reporter=dot benches/speed/*.test.mjs
 ./script/bench.sh --help >/dev/null
+node script/bench.mjs --document
 
 step "rust: lints"
 cargo clippy --workspace --all-targets --all-features --locked --quiet -- --deny warnings
