@@ -14,6 +14,7 @@ import {
   hashTypedData,
   keccak256,
   numberToHex,
+  parseAbiParameters,
   parseSignature,
   serializeCompactSignature,
   signatureToCompactSignature,
@@ -48,28 +49,21 @@ const SALT = keccak256("0x73616c74");
 const U104_MAX = 2n ** 104n - 1n;
 const U128_MAX = 2n ** 128n - 1n;
 
-const VOUCHER = [
-  { name: "channelId", type: "bytes32" },
-  { name: "cumulativeAmount", type: "uint128" },
-];
+// An EIP-712 struct's members from their list as its type has it, in the order of keys that wallets' files have.
+const membersOf = (list) => parseAbiParameters(list).map(({ name, type }) => ({ name, type }));
+
+const VOUCHER = membersOf("bytes32 channelId, uint128 cumulativeAmount");
 
 function accountId({ payer, authorizedSigner, token }) {
   return keccak256(
-    encodeAbiParameters([{ type: "address" }, { type: "address" }, { type: "address" }], [
-      payer,
-      authorizedSigner,
-      token,
-    ]),
+    encodeAbiParameters(parseAbiParameters("address, address, address"), [payer, authorizedSigner, token]),
   );
 }
 
 function channelId({ payer, payee, token, salt, authorizedSigner, escrow, chainId }) {
-  const types = ["address", "address", "address", "bytes32", "address", "address", "uint256"];
+  const types = parseAbiParameters("address, address, address, bytes32, address, address, uint256");
   return keccak256(
-    encodeAbiParameters(
-      types.map((type) => ({ type })),
-      [payer, payee, token, salt, authorizedSigner, escrow, BigInt(chainId)],
-    ),
+    encodeAbiParameters(types, [payer, payee, token, salt, authorizedSigner, escrow, BigInt(chainId)]),
   );
 }
 
@@ -173,15 +167,9 @@ async function batchCase({ name, rows, ...changes }) {
   return { name, chainId, escrow, payee: payee.address, token, rows: concatHex(packed), vouchers: list };
 }
 
-const WITHDRAWAL = [
-  { name: "payer", type: "address" },
-  { name: "authorizedSigner", type: "address" },
-  { name: "token", type: "address" },
-  { name: "amount", type: "uint256" },
-  { name: "to", type: "address" },
-  { name: "nonce", type: "uint256" },
-  { name: "deadline", type: "uint256" },
-];
+const WITHDRAWAL = membersOf(
+  "address payer, address authorizedSigner, address token, uint256 amount, address to, uint256 nonce, uint256 deadline",
+);
 
 const U64_MAX = 2n ** 64n - 1n;
 const U256_MAX = 2n ** 256n - 1n;
@@ -256,24 +244,9 @@ function authorizationCases() {
 }
 
 const FACTORY = "0xfac0000000000000000000000000000000000001";
-const SPLIT_TERMS = [
-  {
-    type: "tuple",
-    components: [
-      { name: "escrow", type: "address" },
-      { name: "operator", type: "address" },
-      { name: "receiptKey", type: "address" },
-      {
-        name: "members",
-        type: "tuple[]",
-        components: [
-          { name: "account", type: "address" },
-          { name: "shares", type: "uint256" },
-        ],
-      },
-    ],
-  },
-];
+const SPLIT_TERMS = parseAbiParameters(
+  "(address escrow, address operator, address receiptKey, (address account, uint256 shares)[] members)",
+);
 
 // A minimal proxy (EIP-1167, with the call's data copied by way of returndatasize) whose code goes on with its terms.
 function splitAddress(terms) {
@@ -336,15 +309,10 @@ function splitCase({ name, operator = phone.address, members }) {
   };
 }
 
-const RECEIPT = [
-  { name: "channelId", type: "bytes32" },
-  { name: "cumulativeAmount", type: "uint128" },
-  { name: "item", type: "string" },
-  { name: "price", type: "uint128" },
-  { name: "timestamp", type: "uint64" },
-];
-const BLINDED_RECEIPT = [...RECEIPT, { name: "blinding", type: "bytes16" }];
-const RECEIPT_BATCH = [{ name: "root", type: "bytes32" }];
+const PROVEN = "bytes32 channelId, uint128 cumulativeAmount, string item, uint128 price, uint64 timestamp";
+const RECEIPT = membersOf(PROVEN);
+const BLINDED_RECEIPT = membersOf(`${PROVEN}, bytes16 blinding`);
+const RECEIPT_BATCH = membersOf("bytes32 root");
 
 const ITEMS = ["/songs/dawn.flac", "/", "/über/雨.ogg", "/a?b=c&d"];
 
@@ -437,12 +405,7 @@ function walletFile() {
     authorizedSigner: ordinary.payer.address,
   };
   const { domain, types, primaryType, message } = typedData(terms, vouchers[0].amount);
-  const EIP712Domain = [
-    { name: "name", type: "string" },
-    { name: "version", type: "string" },
-    { name: "chainId", type: "uint256" },
-    { name: "verifyingContract", type: "address" },
-  ];
+  const EIP712Domain = membersOf("string name, string version, uint256 chainId, address verifyingContract");
   const cumulativeAmount = message.cumulativeAmount.toString();
   return { types: { EIP712Domain, ...types }, primaryType, domain, message: { ...message, cumulativeAmount } };
 }
