@@ -54,6 +54,14 @@ impl<K: Hash + Eq, V: Clone> Bounded<K, V> {
         Some(place.value.clone())
     }
 
+    /// Lets go of an entry.
+    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.set(key).places.retain(|place| place.key.borrow() != key);
+    }
+
     /// Puts an entry in; where its set is full, in another's place.
     pub(crate) fn insert(&self, key: K, value: V) {
         let mut set = self.set(&key);
@@ -116,6 +124,18 @@ mod tests {
         }
         // The control: what nobody asks for is gone.
         assert_eq!(map.get(&500), None);
+    }
+
+    #[test]
+    fn what_was_removed_is_gone_and_its_place_is_free() {
+        let map = Bounded::new(SET);
+        let most = u32::try_from(SET).expect("few");
+        (0..most).for_each(|key| map.insert(key, key));
+        map.remove(&(most - 1));
+        map.remove(&most);
+        assert_eq!((map.get(&(most - 1)), held(&map)), (None, SET - 1));
+        map.insert(most, most);
+        assert!((0..most - 1).chain([most]).all(|key| map.get(&key) == Some(key)), "nobody else had to go");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod mark;
 mod migration;
 mod overlay;
 mod packed;
+mod recent;
 mod shelves;
 mod showing;
 mod tables;
@@ -56,7 +57,7 @@ use tables::{
 };
 
 /// Pages that are kept in memory.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 128 << 20;
 
 /// A ledger in files beside one another. One process at a time has it open.
 ///

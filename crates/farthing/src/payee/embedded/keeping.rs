@@ -7,6 +7,7 @@ use super::failed_at;
 use super::journal::{Journal, Sizes};
 use super::mark::Mark;
 use super::overlay::{Generation, Overlay};
+use super::recent::Recent;
 use super::tables::{self, META, decode, encode};
 use crate::payee::posting::Changes;
 use crate::payee::store::StoreError;
@@ -40,6 +41,7 @@ pub(super) struct Keeping {
     path: String,
     folding: Folding,
     overlay: Mutex<Overlay>,
+    pub(super) recent: Recent,
     /// Something was frozen, folded or has failed.
     turned: Condvar,
 }
@@ -61,7 +63,7 @@ impl Keeping {
         folded: u64,
     ) -> Self {
         let overlay = Mutex::new(Overlay { folded, ..Overlay::default() });
-        Self { database, journal, mark, path, folding, overlay, turned: Condvar::new() }
+        Self { database, journal, mark, path, folding, overlay, recent: Recent::default(), turned: Condvar::new() }
     }
 
     pub(super) fn failed(&self, reason: &dyn fmt::Display) -> StoreError {
@@ -202,6 +204,9 @@ impl Keeping {
     /// Writes a frozen generation to the tables.
     fn fold(&self, frozen: &Generation) -> Result<(), StoreError> {
         let folded = self.commit(frozen);
+        if folded.is_ok() {
+            self.recent.turn(frozen);
+        }
         let mut overlay = self.locked();
         match &folded {
             Ok(()) => {

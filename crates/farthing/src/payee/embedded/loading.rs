@@ -2,6 +2,7 @@
 
 use super::keeping::Keeping;
 use super::overlay::Generation;
+use super::recent::Recent;
 use super::shelves::Shelves;
 use super::tables::{
     ACCOUNTS, CREDITS, REDEMPTIONS, RELAY_SPENT, RELAYED, STRANGERS, amount_key, channels_of, get, sum,
@@ -74,7 +75,7 @@ impl Keeping {
         }
         let (turns, frozen, reader) = (overlay.turns, overlay.frozen.clone(), self.reader()?);
         drop(overlay);
-        let fetched = fetch(&reader, frozen.as_deref(), missing).map_err(|error| self.failed(&error))?;
+        let fetched = fetch(&reader, &self.recent, frozen.as_deref(), missing).map_err(|error| self.failed(&error))?;
         let mut overlay = self.overlay()?;
         Ok((overlay.turns == turns).then(|| {
             fetched.keep(&mut overlay.current, &mut rows);
@@ -164,25 +165,36 @@ struct Missing {
     channels: Vec<ChannelId>,
 }
 
-fn fetch(reader: &ReadTransaction, frozen: Option<&Generation>, missing: Missing) -> Result<Fetched, Trouble> {
+/// What the frozen generation has goes before what was kept lately, and that before the tables.
+fn fetch(
+    reader: &ReadTransaction,
+    recent: &Recent,
+    frozen: Option<&Generation>,
+    missing: Missing,
+) -> Result<Fetched, Trouble> {
     let (index, shelves) = (reader.open_table(ACCOUNTS)?, Shelves::of(reader)?);
     let mut fetched = Fetched::default();
-    let mut channels = missing.channels;
+    let mut channels: Vec<(ChannelId, Option<ChannelBooks>)> =
+        missing.channels.into_iter().map(|channel_id| (channel_id, None)).collect();
     for (account, new) in missing.accounts {
-        let mut all = match frozen.and_then(|frozen| frozen.channels_of(account)) {
-            Some(known) => known.to_vec(),
-            None => channels_of(&index, account.0.as_slice())?,
-        };
+        let first = channels.len();
+        if let Some(known) = frozen.and_then(|frozen| frozen.channels_of(account)) {
+            channels.extend(known.iter().map(|channel_id| (*channel_id, None)));
+        } else if let Some(known) = recent.get(account) {
+            channels.extend(known.iter().map(|(channel_id, books)| (*channel_id, Some(*books))));
+        } else {
+            channels
+                .extend(channels_of(&index, account.0.as_slice())?.into_iter().map(|channel_id| (channel_id, None)));
+        }
         for channel_id in new {
-            if !all.contains(&channel_id) {
-                all.push(channel_id);
+            if channels[first..].iter().all(|(known, _)| *known != channel_id) {
+                channels.push((channel_id, None));
             }
         }
-        channels.extend_from_slice(&all);
-        fetched.accounts.push((account, all));
+        fetched.accounts.push((account, channels[first..].iter().map(|(channel_id, _)| *channel_id).collect()));
     }
-    for channel_id in channels {
-        let books = match frozen.and_then(|frozen| frozen.books(channel_id)) {
+    for (channel_id, recent) in channels {
+        let books = match frozen.and_then(|frozen| frozen.books(channel_id)).or(recent) {
             Some(books) => Some(books),
             None => shelves.books(channel_id)?,
         };

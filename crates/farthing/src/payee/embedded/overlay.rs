@@ -90,6 +90,11 @@ impl Generation {
         self.accounts.get(&account).map(Vec::as_slice)
     }
 
+    /// The accounts that were looked up, each with all of its channels.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (&AccountId, &[ChannelId])> {
+        self.accounts.iter().map(|(account, channels)| (account, channels.as_slice()))
+    }
+
     pub(super) fn new_channels_of(&self, account: AccountId) -> &[ChannelId] {
         self.new_channels.get(&account).map(Vec::as_slice).unwrap_or_default()
     }
