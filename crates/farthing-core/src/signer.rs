@@ -76,6 +76,22 @@ impl SignerKey {
         }
     }
 
+    /// See [`SignerKey::expect`], for many. Lanes never refuse anybody: whoever they don't find is looked for one by one.
+    pub(crate) fn expect_together(
+        claims: &[(Address, VoucherSignature, B256)],
+    ) -> Vec<Result<(Self, VoucherSignature), SignatureError>> {
+        #[cfg(feature = "lanes")]
+        let found = lanes::recover(claims);
+        #[cfg(not(feature = "lanes"))]
+        let found = vec![None; claims.len()];
+        let claims = claims.iter().zip(found);
+        let expect = |((expected, signature, digest), found): (&(Address, VoucherSignature, B256), Option<Self>)| {
+            let found = found.filter(|key| key.address == *expected).map(|key| (key, *signature));
+            found.map_or_else(|| Self::expect(*expected, *signature, *digest), Ok)
+        };
+        claims.map(expect).collect()
+    }
+
     /// Whose key it is.
     #[must_use]
     pub const fn address(&self) -> Address {
@@ -90,42 +106,8 @@ impl SignerKey {
         }
         self.key.has_signed(&digest.0, signature)
     }
-}
 
-impl fmt::Debug for SignerKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("SignerKey").field(&self.address).finish()
-    }
-}
-
-/// A key whose signatures come again and again.
-#[derive(Clone)]
-pub(crate) struct KnownKey {
-    key: SignerKey,
-    #[cfg(feature = "lanes")]
-    table: lanes::Table,
-}
-
-impl KnownKey {
-    pub(crate) fn new(key: SignerKey) -> Self {
-        Self {
-            key,
-            #[cfg(feature = "lanes")]
-            table: lanes::Table::default(),
-        }
-    }
-
-    /// Whose key it is.
-    pub(crate) const fn address(&self) -> Address {
-        self.key.address
-    }
-
-    /// See [`SignerKey::has_signed`].
-    pub(crate) fn has_signed(&self, signature: &VoucherSignature, digest: B256) -> bool {
-        self.key.has_signed(signature, digest)
-    }
-
-    /// The same for many keys with a signature and a digest each. Lanes never refuse anybody: what they don't find good
+    /// The same for many, each a key with a signature and a digest. Lanes never refuse anybody: what they don't find good
     /// is looked at one by one.
     pub(crate) fn have_signed(claims: &[(&Self, &VoucherSignature, B256)]) -> Vec<bool> {
         #[cfg(feature = "lanes")]
@@ -133,22 +115,13 @@ impl KnownKey {
         #[cfg(not(feature = "lanes"))]
         let found = vec![false; claims.len()];
         let claims = claims.iter().zip(found);
-        claims.map(|((known, signature, digest), found)| found || known.has_signed(signature, *digest)).collect()
+        claims.map(|((key, signature, digest), found)| found || key.has_signed(signature, *digest)).collect()
     }
 }
 
-/// A table follows from the key.
-impl PartialEq for KnownKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for KnownKey {}
-
-impl fmt::Debug for KnownKey {
+impl fmt::Debug for SignerKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("KnownKey").field(&self.key.address).finish()
+        formatter.debug_tuple("SignerKey").field(&self.address).finish()
     }
 }
 

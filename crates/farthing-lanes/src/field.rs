@@ -5,7 +5,7 @@
 //! must have nothing above its 52nd bit, or that is lost without a sign; so every function here returns *tidy* elements:
 //! limbs below 2⁵², the highest below 2⁴⁸ + 2¹², and thus a value below 2p.
 
-use crate::table::{LIMB, Limbs};
+use crate::generator::{LIMB, Limbs};
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
     _mm512_mask_blend_epi64, _mm512_set_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64,
@@ -32,11 +32,23 @@ impl Elements {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(crate) fn gather(from: [&Limbs; 8]) -> Self {
+        Self::each(|limb, lane| from[lane][limb])
+    }
+
+    /// Limb by limb and lane by lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn each(from: impl Fn(usize, usize) -> u64) -> Self {
         let limb = |index: usize| {
-            let [a, b, c, d, e, f, g, h] = from.map(|limbs| limbs[index] as i64);
+            let [a, b, c, d, e, f, g, h] = std::array::from_fn(|lane| from(index, lane) as i64);
             _mm512_set_epi64(h, g, f, e, d, c, b, a)
         };
         Self([limb(0), limb(1), limb(2), limb(3), limb(4)])
+    }
+
+    /// The limbs, each in all lanes.
+    pub(crate) fn limbs(self) -> [[u64; 8]; 5] {
+        self.0.map(bytemuck::cast)
     }
 
     /// The same small number in every lane.
@@ -148,6 +160,63 @@ impl Elements {
         Self(carried(lower))
     }
 
+    /// The square, so many times.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn squared(self, times: u32) -> Self {
+        (0..times).fold(self, |element, _| element.times(element))
+    }
+
+    /// To the powers of 2²−1, 2²²−1 and 2²²³−1: what both powers below begin with, for p is 223 ones and a few more bits.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn powers(self) -> [Self; 3] {
+        let ones_2 = self.squared(1).times(self);
+        let ones_3 = ones_2.squared(1).times(self);
+        let ones_6 = ones_3.squared(3).times(ones_3);
+        let ones_9 = ones_6.squared(3).times(ones_3);
+        let ones_11 = ones_9.squared(2).times(ones_2);
+        let ones_22 = ones_11.squared(11).times(ones_11);
+        let ones_44 = ones_22.squared(22).times(ones_22);
+        let ones_88 = ones_44.squared(44).times(ones_44);
+        let ones_176 = ones_88.squared(88).times(ones_88);
+        let ones_220 = ones_176.squared(44).times(ones_44);
+        [ones_2, ones_22, ones_220.squared(3).times(ones_3)]
+    }
+
+    /// A square root, where there is one: to the power of (p + 1)/4, because p is 3 modulo 4.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn root(self) -> Self {
+        let [ones_2, ones_22, ones_223] = self.powers();
+        ones_223.squared(23).times(ones_22).squared(6).times(ones_2).squared(2)
+    }
+
+    /// One over the element, and zero over zero: to the power of p − 2.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn inverse(self) -> Self {
+        let [ones_2, ones_22, ones_223] = self.powers();
+        let upper = ones_223.squared(23).times(ones_22).squared(5).times(self);
+        upper.squared(3).times(ones_2).squared(2).times(self)
+    }
+
+    /// The same element below p: the one way to write it.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn least(self) -> Self {
+        let mut limbs = self.0;
+        // From p on this gets to 2²⁵⁶, and without that it is what is left beyond p.
+        limbs[0] = _mm512_add_epi64(limbs[0], _mm512_set1_epi64(FOLD_256));
+        let mut limbs = carried(limbs);
+        let is_below = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<48>(limbs[4]), _mm512_setzero_si512());
+        limbs[4] = _mm512_and_si512(limbs[4], _mm512_set1_epi64(TOP));
+        Self(limbs).or(is_below, self)
+    }
+
+    /// In which lanes it is odd, if it is below p.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn is_odd(self) -> u8 {
+        let one = _mm512_set1_epi64(1);
+        _mm512_cmpeq_epi64_mask(_mm512_and_si512(self.0[0], one), one)
+    }
+
     /// In which lanes it is zero. Below 2p there are two ways to write zero.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
@@ -209,13 +278,20 @@ mod tests {
     fn limbs(number: &U256) -> Limbs {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(&number.to_be_bytes());
-        crate::table::limbs_of(&bytes)
+        crate::generator::limbs_of(&bytes)
     }
 
     /// In which lanes two elements are the same.
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn same(a: Elements, b: Elements) -> u8 {
         a.minus(b).is_zero()
+    }
+
+    /// The numbers that are in the lanes, each written in the one way that there is.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn least(elements: Elements) -> [U256; 8] {
+        let limbs = elements.least().limbs();
+        std::array::from_fn(|lane| U256::from_be_slice(&crate::generator::bytes_of(limbs.map(|lanes| lanes[lane]))))
     }
 
     /// Numbers at the bounds, where carries run through, and any others.
@@ -266,6 +342,17 @@ mod tests {
             product(&left, &right).sub_mod(&product(a, a), &modulus)
         });
         prop_assert_eq!(same(twisted, expected), 0xff, "one after the other");
+        let squares = a.times(a);
+        prop_assert_eq!(same(squares.root().times(squares.root()), squares), 0xff, "root");
+        let one = expect(&|a, _| if *a == U256::ZERO { U256::ZERO } else { U256::ONE });
+        prop_assert_eq!(same(a.inverse().times(a), one), 0xff, "inverse");
+        for (element, of) in [(a, &pairs.map(|pair| pair.0)), (twisted, &least(twisted))] {
+            prop_assert_eq!(least(element), of.each_ref().map(reduced), "least");
+            let odd = of.iter().enumerate();
+            let odd =
+                odd.fold(0, |lanes, (lane, number)| lanes | u8::from(bool::from(reduced(number).is_odd())) << lane);
+            prop_assert_eq!(element.least().is_odd(), odd, "odd");
+        }
         let equal = pairs.iter().enumerate();
         let equal = equal.fold(0, |lanes, (lane, (a, b))| lanes | u8::from(reduced(a) == reduced(b)) << lane);
         prop_assert_eq!(same(a, b), equal, "equality");

@@ -31,6 +31,12 @@ impl Key {
         is_own(signature) || is_own(&signature.with_other_recovery_byte())
     }
 
+    /// The key with these coordinates.
+    #[cfg(feature = "lanes")]
+    pub(super) fn at(coordinates: &[u8; 64]) -> Option<Self> {
+        Some(Self { address: address_of(coordinates), coordinates: *coordinates })
+    }
+
     /// x and y, big-endian.
     pub(super) const fn coordinates(&self) -> [u8; 64] {
         self.coordinates

@@ -21,6 +21,15 @@ impl Key {
         signature.is_ok_and(|signature| signature.verify(Message::from_digest(*digest), &self.0).is_ok())
     }
 
+    /// The key with these coordinates.
+    #[cfg(feature = "lanes")]
+    pub(super) fn at(coordinates: &[u8; 64]) -> Option<Self> {
+        // Four says that both coordinates follow (SEC 1, section 2.3.3).
+        let mut bytes = [4; 65];
+        bytes[1..].copy_from_slice(coordinates);
+        PublicKey::from_byte_array_uncompressed(bytes).ok().map(Self)
+    }
+
     /// x and y, big-endian.
     pub(super) fn coordinates(&self) -> [u8; 64] {
         let mut coordinates = [0; 64];

@@ -1,6 +1,8 @@
 //! In Rust alone.
 
 use crate::voucher::VoucherSignature;
+#[cfg(feature = "lanes")]
+use k256::Sec1Point;
 use k256::ecdsa::signature::hazmat::PrehashVerifier;
 use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
 
@@ -20,6 +22,12 @@ impl Key {
     pub(super) fn has_signed(&self, digest: &[u8; 32], signature: &VoucherSignature) -> bool {
         let signature = Signature::from_slice(signature.scalars());
         signature.is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
+    }
+
+    /// The key with these coordinates.
+    #[cfg(feature = "lanes")]
+    pub(super) fn at(coordinates: &[u8; 64]) -> Option<Self> {
+        VerifyingKey::from_sec1_point(&Sec1Point::from_untagged_bytes(&(*coordinates).into())).ok().map(Self)
     }
 
     /// x and y, big-endian.

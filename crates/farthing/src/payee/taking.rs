@@ -45,23 +45,25 @@ pub struct Taken {
 /// Channels whose signers' keys are known.
 pub(super) type KnownChannels = Bounded<ChannelId, Arc<KnownChannel>>;
 
-/// How many channels are known at most. Each is some 400 bytes, and 1,200 more where it came again and the processor
-/// checks several signatures at once: 210 MB, if all of them buy again and again. Beyond that some are learnt again when
-/// they come again, which costs one recovery.
-pub(super) const KNOWN_MAX: usize = 131_072;
+/// How many channels are known at most. Each is some 400 bytes: 100 MB, if there are so many. Beyond that some are learnt
+/// again when they come again, which costs one recovery.
+pub(super) const KNOWN_MAX: usize = 262_144;
 
 /// What a worker is given.
 pub(super) struct Task {
     signed: SignedVoucher,
     by: Signer,
     /// What was found out together with others, if anything.
-    verified: Option<Result<VerifiedVoucher, SignatureError>>,
+    found: Option<Found>,
     request: Option<ChargeRequest>,
     /// Whether what is charged is to have a receipt.
     sealed: bool,
     sight: Sight,
     credit: CreditTerms,
 }
+
+/// A voucher whose signature is good, with its channel if that was not known before.
+type Found = Result<(VerifiedVoucher, Option<Arc<KnownChannel>>), SignatureError>;
 
 /// Whose signature it has to be.
 enum Signer {
@@ -80,38 +82,42 @@ pub(super) struct Checking {
 }
 
 impl Check<Task> for Checking {
-    /// Signatures by keys that are known are checked together.
+    /// Signatures by keys that are known are checked together, and so are those whose signer is yet to be found.
     fn look_ahead<'a>(&self, tasks: impl Iterator<Item = &'a mut Task>) {
-        let (mut vouchers, mut places) = (Vec::new(), Vec::new());
-        for Task { signed, by, verified, .. } in tasks {
-            if let Signer::Known(known) = by {
-                let known: &'a Arc<KnownChannel> = known;
-                vouchers.push((*signed, known.as_ref()));
-                places.push(verified);
+        let (mut known, mut new) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+        for Task { signed, by, found, .. } in tasks {
+            match &*by {
+                Signer::Known(channel) => {
+                    known.0.push((*signed, channel.as_ref()));
+                    known.1.push(found);
+                }
+                Signer::Of(channel) => {
+                    new.0.push((*signed, channel));
+                    new.1.push(found);
+                }
             }
         }
-        for (place, verified) in places.into_iter().zip(SignedVoucher::verify_known_together(&vouchers, &self.domain)) {
-            *place = Some(verified);
+        let verified = SignedVoucher::verify_known_together(&known.0, &self.domain).into_iter().map(of_known);
+        let met = SignedVoucher::meet_together(&new.0, &self.domain).into_iter().map(of_new);
+        for (place, found) in known.1.into_iter().chain(new.1).zip(verified.chain(met)) {
+            *place = Some(found);
         }
     }
 
     fn check(&self, task: Task) -> Checked {
-        let Task { signed, by, verified, request, sealed, sight, credit } = task;
-        let verified = match (verified, by) {
-            (Some(verified), _) => verified.map(|voucher| (voucher, None)),
-            (None, Signer::Known(known)) => signed.verify_known(&self.domain, &known).map(|voucher| (voucher, None)),
-            (None, Signer::Of(channel)) => {
-                signed.meet(&self.domain, &channel).map(|(voucher, known)| (voucher, Some(known)))
-            }
-        };
-        let (voucher, met) = match verified {
-            Ok(verified) => verified,
+        let Task { signed, by, found, request, sealed, sight, credit } = task;
+        let found = found.unwrap_or_else(|| match by {
+            Signer::Known(known) => of_known(signed.verify_known(&self.domain, &known)),
+            Signer::Of(channel) => of_new(signed.meet(&self.domain, &channel)),
+        });
+        let (voucher, met) = match found {
+            Ok(found) => found,
             Err(error) => return Checked::Back(Err(error)),
         };
         match (request, self.views.account_by_id(voucher.account_id(), voucher.voucher().channel_id)) {
             (Some(request), Some(account)) => {
                 if let Some(met) = met {
-                    self.known.insert(met.id(), Arc::new(met));
+                    self.known.insert(met.id(), met);
                 }
                 let pending = PendingCharge { voucher, request, account, sight, credit };
                 Checked::Ready(ToWrite { entry: Entry::Charge(Box::new(pending)), sealed })
@@ -119,6 +125,14 @@ impl Check<Task> for Checking {
             (request, _) => Checked::Back(Ok(Box::new(Verified { voucher, request }))),
         }
     }
+}
+
+fn of_known(verified: Result<VerifiedVoucher, SignatureError>) -> Found {
+    verified.map(|voucher| (voucher, None))
+}
+
+fn of_new(met: Result<(VerifiedVoucher, KnownChannel), SignatureError>) -> Found {
+    met.map(|(voucher, known)| (voucher, Some(Arc::new(known))))
 }
 
 impl Payee {
@@ -160,7 +174,7 @@ impl Payee {
         let (sight, credit) = (self.sight(request.at), self.0.options.credit);
         let by = self.signer(&presented).await?;
         let signed = presented.signed;
-        let task = Task { signed, by, verified: None, request: Some(request), sealed, sight, credit };
+        let task = Task { signed, by, found: None, request: Some(request), sealed, sight, credit };
         let Written { outcome, seal } = match self.verify(task).await? {
             Verdict::Written(answer) => answer?,
             Verdict::Back(verified) => {
@@ -185,7 +199,7 @@ impl Payee {
         let by = self.signer(&presented).await?;
         let (sight, credit) = (Sight::Blind, self.0.options.credit);
         let signed = presented.signed;
-        let task = Task { signed, by, verified: None, request: None, sealed: false, sight, credit };
+        let task = Task { signed, by, found: None, request: None, sealed: false, sight, credit };
         match self.verify(task).await? {
             Verdict::Back(Ok(verified)) => Ok(verified.voucher),
             Verdict::Back(Err(error)) => Err(Problem::from(&error).into()),
@@ -321,7 +335,7 @@ mod tests {
             let by = self.knows(channel).map_or(Signer::Of(*channel), Signer::Known);
             let credit = CreditTerms { limit: Amount::ZERO, first: None, strangers_per_day: Amount::ZERO };
             let request = Some(request);
-            Task { signed, by, verified: None, request, sealed: false, sight: Sight::Clear, credit }
+            Task { signed, by, found: None, request, sealed: false, sight: Sight::Clear, credit }
         }
 
         /// As a worker does it with what it took at once.
