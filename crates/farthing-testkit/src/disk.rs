@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Small, so that a short history is folded and changes the journal's files again and again; and by whoever writes, so
 /// that a disk is asked for the same each time.
 pub const FOLDING: Folding = Folding {
-    size: 12 << 10,
+    size: 5 << 10,
     in_background: false,
     journal: Sizes { lap: 20 << 10, growth_min: 8 << 10, growth_max: 16 << 10 },
 };

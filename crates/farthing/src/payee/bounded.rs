@@ -54,12 +54,15 @@ impl<K: Hash + Eq, V: Clone> Bounded<K, V> {
         Some(place.value.clone())
     }
 
-    /// Lets go of an entry.
-    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&self, key: &Q)
+    /// Makes another of an entry, if it is there, or lets go of it.
+    pub(crate) fn change<Q: Hash + Eq + ?Sized>(&self, key: &Q, make: impl FnOnce(V) -> Option<V>)
     where
         K: Borrow<Q>,
     {
-        self.set(key).places.retain(|place| place.key.borrow() != key);
+        let mut set = self.set(key);
+        let Some(at) = set.places.iter().position(|place| place.key.borrow() == key) else { return };
+        let place = set.places.swap_remove(at);
+        set.places.extend(make(place.value).map(|value| Place { value, ..place }));
     }
 
     /// Puts an entry in; where its set is full, in another's place.
@@ -127,12 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_is_gone_and_its_place_is_free() {
+    fn what_is_changed_to_nothing_is_gone_and_its_place_is_free() {
         let map = Bounded::new(SET);
         let most = u32::try_from(SET).expect("few");
-        (0..most).for_each(|key| map.insert(key, key));
-        map.remove(&(most - 1));
-        map.remove(&most);
+        (0..most).for_each(|key| map.insert(key, key + 1));
+        (0..most).for_each(|key| map.change(&key, |value| Some(value - 1)));
+        map.change(&(most - 1), |_| None);
+        map.change(&most, |_| panic!("it is not there"));
         assert_eq!((map.get(&(most - 1)), held(&map)), (None, SET - 1));
         map.insert(most, most);
         assert!((0..most - 1).chain([most]).all(|key| map.get(&key) == Some(key)), "nobody else had to go");

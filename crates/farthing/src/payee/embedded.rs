@@ -52,8 +52,8 @@ use std::future::ready;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::{
-    ACCOUNTS, Bytes, META, REDEMPTIONS, RELAY_SPENT, RELAYED, RELAYED_BY_REQUEST, SCHEMA_VERSION, UNSETTLED,
-    channels_of, decode, encode, get, make_tables, sum,
+    Bytes, META, REDEMPTIONS, RELAY_SPENT, RELAYED, RELAYED_BY_REQUEST, SCHEMA_VERSION, UNSETTLED, decode, encode, get,
+    make_tables, sum,
 };
 
 /// Pages that are kept in memory.
@@ -186,7 +186,7 @@ impl EmbeddedStore {
             keeping.take_up(batch, &content)?;
         }
         let kept = Kept::begin(keeping)?;
-        kept.keeping.settle()?;
+        drop(kept.keeping.settled()?);
         Ok(Self { kept, writing: Mutex::new(Writing { last, lease: None }) })
     }
 
@@ -239,26 +239,6 @@ impl EmbeddedStore {
         keeping.write(&mut writing.last, changes)
     }
 
-    fn channels_of(&self, account: AccountId) -> Result<Vec<(ChannelId, ChannelBooks)>, StoreError> {
-        let keeping = self.keeping();
-        let overlay = keeping.overlay()?;
-        let new = overlay.generations().flat_map(|one| one.new_channels_of(account)).copied();
-        let mut found: BTreeMap<ChannelId, Option<ChannelBooks>> = new.map(|channel_id| (channel_id, None)).collect();
-        let reader = keeping.reader()?;
-        let mut look = || {
-            let shelves = Shelves::of(&reader)?;
-            let known = channels_of(&reader.open_table(ACCOUNTS)?, account.0.as_slice())?;
-            found.extend(known.into_iter().map(|channel_id| (channel_id, None)));
-            for (channel_id, books) in &mut found {
-                let newest = overlay.find(|generation| generation.books(*channel_id));
-                *books = newest.map_or_else(|| shelves.books(*channel_id), |books| Ok(Some(books)))?;
-            }
-            Ok(())
-        };
-        look().map_err(|error: Trouble| keeping.failed(&error))?;
-        Ok(found.into_iter().filter_map(|(channel_id, books)| Some((channel_id, books?))).collect())
-    }
-
     /// A channel's books, and of its charges one that memory or the tables have: the better of both.
     fn pick(
         &self,
@@ -293,7 +273,7 @@ impl EmbeddedStore {
         let overlay = keeping.overlay()?;
         let mut newest: BTreeMap<B256, Redemption> = BTreeMap::new();
         for generation in overlay.generations() {
-            newest.extend(generation.redemptions.iter().map(|(hash, redemption)| (*hash, redemption.clone())));
+            newest.extend(generation.rest.redemptions.iter().map(|(hash, redemption)| (*hash, redemption.clone())));
         }
         let reader = keeping.reader()?;
         drop(overlay);
@@ -350,7 +330,8 @@ impl PayeeStore for EmbeddedStore {
     }
 
     fn books_of(&self, account: AccountId) -> BoxFuture<'_, Result<Vec<(ChannelId, ChannelBooks)>, StoreError>> {
-        at_once(self.channels_of(account))
+        let found = self.keeping().accounts(&[account]);
+        at_once(found.map(|found| found.iter().flat_map(|(_, channels)| channels.iter().copied()).collect()))
     }
 
     fn charge(&self, id: ChannelId, cumulative_amount: Amount) -> BoxFuture<'_, Result<Option<Charge>, StoreError>> {
@@ -390,7 +371,7 @@ impl PayeeStore for EmbeddedStore {
 
     fn relayed(&self, request: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>> {
         let hash = self.keeping().find(
-            |generation| generation.relayed_by_request.get(&request).copied(),
+            |generation| generation.rest.relayed_by_request.get(&request).copied(),
             |reader| {
                 let by_request = reader.open_table(RELAYED_BY_REQUEST)?;
                 Ok(by_request.get(request.as_slice())?.map(|hash| B256::from_slice(hash.value())))
@@ -405,14 +386,14 @@ impl PayeeStore for EmbeddedStore {
 
     fn relayed_in(&self, hash: B256) -> BoxFuture<'_, Result<Option<Relayed>, StoreError>> {
         at_once(self.keeping().find(
-            |generation| generation.relayed.get(&hash).copied(),
+            |generation| generation.rest.relayed.get(&hash).copied(),
             |reader| get(&reader.open_table(RELAYED)?, hash.as_slice()),
         ))
     }
 
     fn relay_spent(&self, day: u64) -> BoxFuture<'_, Result<Amount, StoreError>> {
         let spent = self.keeping().find(
-            |generation| generation.relay_spent.get(&day).copied(),
+            |generation| generation.rest.relay_spent.get(&day).copied(),
             |reader| sum(&reader.open_table(RELAY_SPENT)?, day),
         );
         at_once(spent.map(Option::unwrap_or_default))
@@ -424,7 +405,7 @@ impl PayeeStore for EmbeddedStore {
 
     fn redemption(&self, hash: B256) -> BoxFuture<'_, Result<Option<Redemption>, StoreError>> {
         at_once(self.keeping().find(
-            |generation| generation.redemptions.get(&hash).cloned(),
+            |generation| generation.rest.redemptions.get(&hash).cloned(),
             |reader| get(&reader.open_table(REDEMPTIONS)?, hash.as_slice()),
         ))
     }

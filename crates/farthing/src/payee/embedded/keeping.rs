@@ -6,7 +6,7 @@
 use super::failed_at;
 use super::journal::{Journal, Sizes};
 use super::mark::Mark;
-use super::overlay::{Generation, Overlay};
+use super::overlay::{Frozen, Generation, Overlay};
 use super::recent::Recent;
 use super::tables::{self, META, decode, encode};
 use crate::payee::posting::Changes;
@@ -20,7 +20,7 @@ use std::thread::{self, JoinHandle};
 #[cfg_attr(not(feature = "fault-injection"), allow(unreachable_pub, reason = "tests choose"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Folding {
-    /// From this size on, about, a generation is written to the tables, in bytes.
+    /// From this size on, about, a part of what is in memory is written to the tables, in bytes.
     pub size: usize,
     /// By a thread of its own, or by whoever wrote the batch: then what a disk is asked for is the same each time.
     pub in_background: bool,
@@ -29,8 +29,8 @@ pub struct Folding {
 }
 
 impl Folding {
-    /// Two generations are in memory at most, and as much is to be read when a ledger is opened again.
-    pub(super) const PAYEES: Self = Self { size: 16 << 20, in_background: true, journal: Sizes::PAYEE };
+    /// A hundred thousand channels that each bought once.
+    pub(super) const PAYEES: Self = Self { size: 96 << 20, in_background: true, journal: Sizes::PAYEE };
 }
 
 /// An open ledger.
@@ -62,7 +62,7 @@ impl Keeping {
         folding: Folding,
         folded: u64,
     ) -> Self {
-        let overlay = Mutex::new(Overlay { folded, ..Overlay::default() });
+        let overlay = Mutex::new(Overlay::after(folded));
         Self { database, journal, mark, path, folding, overlay, recent: Recent::default(), turned: Condvar::new() }
     }
 
@@ -127,9 +127,10 @@ impl Keeping {
         if let Err(error) = self.mark.write(batch) {
             tracing::warn!(%error, path = %self.path, "the mark beside the ledger can't be written");
         }
+        self.recent.change(&changes.books);
         let mut overlay = self.locked();
-        overlay.current.apply(changes, batch, content.len());
-        self.freeze_if_full(overlay);
+        overlay.apply(changes, batch, content.len());
+        self.fold_if_due(overlay);
         Ok(())
     }
 
@@ -137,33 +138,39 @@ impl Keeping {
     pub(super) fn take_up(&self, batch: u64, content: &[u8]) -> Result<(), StoreError> {
         let changes = decode(content).map_err(|error| self.failed(&error))?;
         let mut overlay = self.overlay()?;
-        overlay.current.apply(changes, batch, content.len());
-        if !self.is_full(&overlay) {
-            return Ok(());
+        overlay.apply(changes, batch, content.len());
+        while let Some(frozen) = self.freeze_if_due(&mut overlay) {
+            drop(overlay);
+            self.fold(&frozen)?;
+            overlay = self.overlay()?;
         }
-        let frozen = overlay.freeze();
-        drop(overlay);
-        frozen.map_or(Ok(()), |frozen| self.fold(&frozen))
+        Ok(())
     }
 
-    /// Whether it is time to fold: because of what is in memory, or of the room that small batches need in the journal.
-    fn is_full(&self, overlay: &Overlay) -> bool {
-        overlay.current.bytes() >= self.folding.size || overlay.current.room() >= self.folding.journal.lap
+    /// Freezes what it is time to fold: a part, because of what is in memory; or everything, because small batches take
+    /// so much room in the journal, or somebody waits for whole batches in the tables.
+    fn freeze_if_due(&self, overlay: &mut Overlay) -> Option<Arc<Frozen>> {
+        if is_wasteful(overlay, self.folding.journal.lap) {
+            overlay.freeze_all()
+        } else if overlay.bytes() < self.folding.size {
+            None
+        } else if overlay.waiting > 0 {
+            overlay.freeze_all()
+        } else {
+            overlay.freeze_oldest()
+        }
     }
 
-    fn freeze_if_full(&self, mut overlay: MutexGuard<'_, Overlay>) {
-        if !self.is_full(&overlay) {
-            return;
-        }
-        let frozen = overlay.freeze();
-        drop(overlay);
-        if let Some(frozen) = frozen {
+    fn fold_if_due<'o>(&'o self, mut overlay: MutexGuard<'o, Overlay>) {
+        while let Some(frozen) = self.freeze_if_due(&mut overlay) {
+            drop(overlay);
             self.turn_to(&frozen);
+            overlay = self.locked();
         }
     }
 
-    /// Has a generation folded.
-    fn turn_to(&self, frozen: &Generation) {
+    /// Has what is frozen folded.
+    fn turn_to(&self, frozen: &Frozen) {
         if self.folding.in_background {
             self.turned.notify_all();
         } else {
@@ -174,47 +181,52 @@ impl Keeping {
 
     /// Waits until there is room for a batch: memory is bounded, and the tables may be slower than the journal.
     pub(super) fn make_room(&self) -> Result<(), StoreError> {
+        let (size, lap) = (self.folding.size, self.folding.journal.lap);
+        let is_over = |overlay: &Overlay| overlay.bytes() >= size + size / 4 || is_wasteful(overlay, lap + lap / 4);
         let mut overlay = self.locked();
-        while overlay.failed.is_none() && overlay.frozen.is_some() && self.is_full(&overlay) {
+        while overlay.failed.is_none() && overlay.frozen.is_some() && is_over(&overlay) {
             overlay = self.turned.wait(overlay).unwrap_or_else(PoisonError::into_inner);
         }
-        self.check(&overlay)?;
-        self.freeze_if_full(overlay);
-        self.check(&self.locked())
+        self.check(&overlay)
     }
 
-    /// Returns when all that was acknowledged before is in the tables.
-    pub(super) fn settle(&self) -> Result<(), StoreError> {
+    /// Brings all that was acknowledged before to the tables, and reads them while they have whole batches only.
+    pub(super) fn settled(&self) -> Result<ReadTransaction, StoreError> {
         let mut overlay = self.overlay()?;
-        let newest = overlay.generations().filter_map(Generation::last).max();
-        let Some(newest) = newest else { return Ok(()) };
-        while overlay.folded < newest {
-            if let Some(frozen) = overlay.freeze() {
+        // From now on no part is frozen. One that is being written leaves something for later, which is waited for and
+        // written whole; or it leaves nothing, and then it is whole.
+        overlay.waiting += 1;
+        let (mut overlay, settled) = self.settle(overlay);
+        let reader = settled.and_then(|()| self.reader());
+        overlay.waiting -= 1;
+        reader
+    }
+
+    fn settle<'o>(&'o self, mut overlay: MutexGuard<'o, Overlay>) -> (MutexGuard<'o, Overlay>, Result<(), StoreError>) {
+        let newest = overlay.newest().unwrap_or(overlay.folded);
+        loop {
+            let checked = self.check(&overlay);
+            if checked.is_err() || overlay.folded >= newest {
+                return (overlay, checked);
+            }
+            if let Some(frozen) = overlay.freeze_all() {
                 drop(overlay);
                 self.turn_to(&frozen);
                 overlay = self.locked();
             } else {
                 overlay = self.turned.wait(overlay).unwrap_or_else(PoisonError::into_inner);
             }
-            self.check(&overlay)?;
         }
-        Ok(())
     }
 
-    /// Writes a frozen generation to the tables.
-    fn fold(&self, frozen: &Generation) -> Result<(), StoreError> {
+    /// Writes what is frozen to the tables.
+    fn fold(&self, frozen: &Frozen) -> Result<(), StoreError> {
         let folded = self.commit(frozen);
-        if folded.is_ok() {
-            self.recent.turn(frozen);
-        }
         let mut overlay = self.locked();
         match &folded {
             Ok(()) => {
-                overlay.frozen = None;
-                if let Some(last) = frozen.last() {
-                    overlay.folded = last;
-                    self.journal.folded(last);
-                }
+                overlay.fold(frozen);
+                self.journal.folded(frozen.folded);
             }
             Err(error) => {
                 tracing::error!(%error, path = %self.path, "what was acknowledged stays in the journal");
@@ -226,23 +238,21 @@ impl Keeping {
         folded.map_err(|error| self.failed(&error))
     }
 
-    fn commit(&self, frozen: &Generation) -> Result<(), Trouble> {
-        // A generation in which things were only looked up.
-        let Some(last) = frozen.last() else { return Ok(()) };
+    fn commit(&self, frozen: &Frozen) -> Result<(), Trouble> {
         // Committing syncs the file (redb's default durability); dropping the transaction undoes it.
         let mut transaction = self.database.begin_write()?;
         transaction.set_two_phase_commit(true);
-        tables::apply(&transaction, frozen)?;
-        transaction.open_table(META)?.insert("batches", encode(&last)?.as_slice())?;
+        tables::apply(&transaction, &frozen.generation)?;
+        transaction.open_table(META)?.insert("batches", encode(&frozen.folded)?.as_slice())?;
         transaction.commit()?;
         Ok(())
     }
 
-    /// Folds what is frozen until the store is closed or something fails.
+    /// Folds what is due until the store is closed or something fails.
     fn fold_on(&self) {
         let mut overlay = self.locked();
         while overlay.failed.is_none() {
-            if let Some(frozen) = overlay.frozen.clone() {
+            if let Some(frozen) = overlay.frozen.clone().or_else(|| self.freeze_if_due(&mut overlay)) {
                 drop(overlay);
                 let _ = self.fold(&frozen);
                 overlay = self.locked();
@@ -253,6 +263,13 @@ impl Keeping {
             }
         }
     }
+}
+
+/// Whether so much of the journal is kept, and most of it for the sake of its pages: however small a batch is, it has
+/// one to itself.
+fn is_wasteful(overlay: &Overlay, room: u64) -> bool {
+    let kept = overlay.kept();
+    kept.room >= room && kept.room / 2 >= kept.content
 }
 
 /// An open ledger, and the thread that folds it.
@@ -276,7 +293,7 @@ impl Kept {
 
     /// Brings everything to the tables, and ends the thread.
     pub(super) fn end(&mut self) -> Result<(), StoreError> {
-        let settled = self.keeping.settle();
+        let settled = self.keeping.settled().map(drop);
         self.keeping.locked().is_closing = true;
         self.keeping.turned.notify_all();
         if let Some(thread) = self.thread.take() {

@@ -1,13 +1,12 @@
-//! What the tables have of accounts that bought lately.
+//! Accounts that bought lately: all their channels, and the newest books of these.
 //!
 //! Of many accounts each has its rows on other pages: to look them up takes longer than to check a signature. Who buys
 //! a song is likely to buy another, so what the first one needed is kept for the next.
 
-use super::overlay::Generation;
 use crate::payee::bounded::Bounded;
 use farthing_core::ledger::ChannelBooks;
 use farthing_core::{AccountId, ChannelId};
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +19,8 @@ const CHANNELS_MAX: usize = 4;
 /// All channels of an account, and their books.
 pub(super) type Channels = Arc<[(ChannelId, ChannelBooks)]>;
 
-/// The accounts that bought lately, as they are in the tables. Room for them is made when the first comes.
+/// The accounts that bought lately, for the one writer, who tells it of all that changes. Room for them is made when
+/// the first comes.
 #[derive(Default)]
 pub(super) struct Recent(OnceLock<Bounded<AccountId, Channels>>);
 
@@ -35,30 +35,28 @@ impl Recent {
         self.0.get()?.get(&account)
     }
 
-    /// Takes in what has come to the tables. To be called before the generation leaves memory: until then whatever it
-    /// has goes before what is here, and afterwards this is as new.
-    pub(super) fn turn(&self, folded: &Generation) {
-        // Nothing was looked up in what is taken from a journal when a ledger is opened, and nothing is here yet.
-        if self.0.get().is_none() && folded.accounts().next().is_none() {
-            return;
-        }
-        let kept = self.0.get_or_init(|| Bounded::new(ACCOUNTS_MAX));
-        let mut whole = HashSet::new();
-        for (account, channels) in folded.accounts() {
-            let books = channels.iter().map(|id| Some((*id, folded.books(*id)?)));
-            match books.collect::<Option<Channels>>() {
-                Some(channels) if channels.len() <= CHANNELS_MAX => {
-                    whole.extend(channels.iter().map(|(id, _)| *id));
-                    kept.insert(*account, channels);
-                }
-                _ => kept.remove(account),
-            }
-        }
-        // Of their accounts the generation does not know all channels; what is here of them is old now.
-        for (channel_id, known) in folded.changed() {
-            if !whole.contains(&channel_id) {
-                kept.remove(&known.books.channel.account().id());
-            }
+    /// Keeps all channels of an account that has any: anybody can think of one that has none.
+    pub(super) fn keep(&self, account: AccountId, channels: Channels) {
+        if (1..=CHANNELS_MAX).contains(&channels.len()) {
+            self.0.get_or_init(|| Bounded::new(ACCOUNTS_MAX)).insert(account, channels);
         }
     }
+
+    /// Takes in what is in the journal now.
+    pub(super) fn change(&self, changed: &BTreeMap<ChannelId, ChannelBooks>) {
+        let Some(kept) = self.0.get() else { return };
+        for (channel_id, books) in changed {
+            kept.change(&books.channel.account().id(), |channels| with(channels, *channel_id, *books));
+        }
+    }
+}
+
+/// An account's channels with these books, unless there are too many of them. One that is not among them is new.
+fn with(mut channels: Channels, channel_id: ChannelId, books: ChannelBooks) -> Option<Channels> {
+    if let Some(at) = channels.iter().position(|(known, _)| *known == channel_id) {
+        Arc::make_mut(&mut channels)[at].1 = books;
+        return Some(channels);
+    }
+    let with = channels.iter().copied().chain([(channel_id, books)]);
+    (channels.len() < CHANNELS_MAX).then(|| with.collect())
 }

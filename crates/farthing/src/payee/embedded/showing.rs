@@ -11,8 +11,7 @@ use serde::de::DeserializeOwned;
 
 impl Keeping {
     pub(super) fn show_owing(&self, visitor: OwingVisitor<'_>) -> Result<(), StoreError> {
-        self.settle()?;
-        let reader = self.reader()?;
+        let reader = self.settled()?;
         let shelves = Shelves::of(&reader).map_err(|error| self.failed(&error))?;
         self.each_shelf(&reader, |channel_id, shelf| {
             let books = shelf.books;
@@ -30,8 +29,7 @@ impl Keeping {
     }
 
     pub(super) fn show(&self, kinds: &[RecordKind], visitor: Visitor<'_>) -> Result<(), StoreError> {
-        self.settle()?;
-        let reader = self.reader()?;
+        let reader = self.settled()?;
         for kind in kinds {
             self.show_kind(&reader, *kind, visitor)?;
         }

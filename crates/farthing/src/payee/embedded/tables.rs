@@ -1,6 +1,6 @@
 //! The tables of a ledger's file, and how what some batches have changed is written to them.
 
-use super::overlay::Generation;
+use super::overlay::{Generation, Rest};
 use super::shelves::Shelving;
 use crate::payee::store::Redemption;
 use farthing_core::{Amount, B256, ChannelId};
@@ -62,6 +62,10 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), Trouble>
 /// Writes what some batches have changed.
 pub(super) fn apply(transaction: &WriteTransaction, changed: &Generation) -> Result<(), Trouble> {
     put_channels(transaction, changed)?;
+    put_rest(transaction, &changed.rest)
+}
+
+fn put_rest(transaction: &WriteTransaction, changed: &Rest) -> Result<(), Trouble> {
     let by_amount = |channel_id: &ChannelId, amount| amount_key(*channel_id, amount);
     put(transaction, CREDITS, changed.credits.iter().map(|((id, amount), credit)| (by_amount(id, *amount), credit)))?;
     let finals =
@@ -88,7 +92,7 @@ fn put_channels(transaction: &WriteTransaction, changed: &Generation) -> Result<
         shelving.put(channel_id, &known.books, &known.charges)?;
     }
     let mut new: Vec<([u8; 64], [u8; 52])> = Vec::new();
-    for (account, channels) in &changed.new_channels {
+    for (account, channels) in changed.new_channels() {
         for id in channels {
             let books = changed.books(*id).ok_or_else(|| Trouble::Corrupted(format!("channel {id} has no books")))?;
             let (of_account, of_signer) =

@@ -17,6 +17,8 @@ struct Run {
     failed: bool,
     /// How often the store said so.
     errors: u32,
+    /// How many bytes were in the ledger's files at most, as far as it was looked at.
+    length: usize,
     /// How often a batch that had failed was there all the same when the ledger was opened again.
     was_there: u32,
 }
@@ -32,6 +34,7 @@ fn open(disk: &Disk, run: &mut Run) -> EmbeddedStore {
 
 /// Mends the disk.
 fn note(disk: &Disk, run: &mut Run) {
+    run.length = run.length.max(disk.content().length());
     let (calls, failed) = disk.heal();
     run.calls = run.calls.max(calls);
     run.failed |= failed > 0;
@@ -109,14 +112,7 @@ async fn whichever_call_fails_nothing_acknowledged_is_lost() {
 #[tokio::test]
 async fn a_full_disk_refuses_batches_and_loses_none() {
     let (batches, ledgers) = (Sales::default().batches(2 * BATCHES), sales::ledgers(2 * BATCHES).await);
-    let healthy = {
-        let (disk, mut run) = (Disk::default(), Run::default());
-        let store = open(&disk, &mut run);
-        for batch in &batches {
-            store.accept_batch(batch).await.expect("writes");
-        }
-        disk.content().length()
-    };
+    let healthy = run(Failing::Nth(u64::MAX), &batches, &ledgers).await.length;
     let (mut runs, mut errors) = (0, 0);
     for most in (0..healthy).step_by(4_096) {
         let run = run(Failing::Beyond(most), &batches, &ledgers).await;

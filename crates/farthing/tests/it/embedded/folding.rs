@@ -1,8 +1,9 @@
 //! Batches that are written while others are brought to the tables, by a thread of their own.
 
 use super::power::most;
+use farthing::payee::EmbeddedStore;
 use farthing::payee::embedded::Folding;
-use farthing::payee::store::{PayeeStore, Record, RecordKind};
+use farthing::payee::store::{Entry, PayeeStore, Record, RecordKind};
 use farthing_testkit::conformance::adds_up;
 use farthing_testkit::disk::{Disk, FOLDING};
 use farthing_testkit::histories::{History, identity};
@@ -15,6 +16,17 @@ const BATCHES: usize = 40;
 /// Which of the ledgers after none, one, two … batches it is.
 fn batches_in(found: &[Record], ledgers: &[Vec<Record>]) -> usize {
     ledgers.iter().position(|ledger| ledger == found).expect("whole batches, in their order")
+}
+
+/// All that a ledger has, in one visit.
+async fn shown(store: &EmbeddedStore) -> Vec<Record> {
+    let mut shown = Vec::new();
+    let mut visitor = |record| {
+        shown.push(record);
+        Ok(())
+    };
+    store.visit(&RecordKind::ALL, &mut visitor).await.expect("reads");
+    shown
 }
 
 /// A kill at any moment, in the middle of a fold among them: every state of the disk is opened by another process.
@@ -92,16 +104,24 @@ async fn what_was_acknowledged_is_read_while_it_is_folded() {
     }
 }
 
-/// However small a batch is, it has a page of the journal to itself: so it is also the journal that says when to fold.
+/// However small a batch is, it has a page of the journal to itself: so it is also the journal that says when to fold,
+/// whatever is in the batches.
 #[tokio::test]
 async fn many_small_batches_do_not_make_the_journal_long() {
-    let disk = Disk::default();
-    let store = disk.open_with(Folding { size: 1 << 20, ..FOLDING }, &identity()).expect("opens");
-    for batch in Sales::default().batches(60) {
-        store.accept_batch(&batch[..1]).await.expect("writes");
+    let is_transaction = |entry: &Entry| matches!(entry, Entry::Redemption { .. } | Entry::Relayed(_));
+    let sales = Sales::default().batches(240);
+    let transactions = sales.iter().map(|batch| batch.iter().filter(|entry| is_transaction(entry)).cloned().collect());
+    let transactions: Vec<Vec<Entry>> = transactions.filter(|batch: &Vec<Entry>| !batch.is_empty()).collect();
+    let charges: Vec<Vec<Entry>> = sales.iter().map(|batch| batch[..1].to_vec()).collect();
+    for batches in [&charges[..60], &transactions[..60]] {
+        let disk = Disk::default();
+        let store = disk.open_with(Folding { size: 1 << 20, ..FOLDING }, &identity()).expect("opens");
+        for batch in batches {
+            store.accept_batch(batch).await.expect("writes");
+        }
+        let lengths = disk.content().files.map(|file| file.len());
+        assert!(lengths[1..].iter().all(|length| *length < 60_000), "{lengths:?}");
     }
-    let lengths = disk.content().files.map(|file| file.len());
-    assert!(lengths[1..].iter().all(|length| *length < 60_000), "{lengths:?}");
 }
 
 /// Whoever shows a ledger has it folded, also between what a batch looks up and what it writes: a channel that is new just
@@ -123,14 +143,38 @@ async fn a_channel_that_is_new_while_the_ledger_is_shown_is_not_forgotten() {
         let mut is_over = false;
         while !is_over {
             is_over = writer.is_finished();
-            let mut shown = Vec::new();
-            let mut visitor = |record| {
-                shown.push(record);
-                Ok(())
-            };
-            store.visit(&RecordKind::ALL, &mut visitor).await.expect("reads");
-            adds_up(&shown);
+            adds_up(&shown(&store).await);
         }
         writer.await.expect("writes");
     }
+}
+
+/// A part has later batches than the others, but nobody is shown one without them: whoever shows a ledger sees it as it
+/// was after one batch or another, and after no older one than was acknowledged before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_shows_a_ledger_sees_whole_batches_while_parts_are_folded() {
+    let (batches, ledgers) = (Sales::default().batches(BATCHES), sales::ledgers(BATCHES).await);
+    let mut looks = 0;
+    for _ in 0..100 {
+        let store = Arc::new(Disk::default().open_folding_in_background().expect("opens"));
+        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let writer = {
+            let (store, acknowledged, batches) = (Arc::clone(&store), Arc::clone(&acknowledged), batches.clone());
+            tokio::spawn(async move {
+                for batch in batches {
+                    store.accept_batch(&batch).await.expect("writes");
+                    acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        };
+        let mut least = 0;
+        while least < BATCHES {
+            least = acknowledged.load(Ordering::SeqCst);
+            let found = batches_in(&shown(&store).await, &ledgers);
+            assert!(found >= least, "{found} batches of {least} that were acknowledged");
+            looks += 1;
+        }
+        writer.await.expect("writes");
+    }
+    assert!(looks > 200, "{looks}");
 }
