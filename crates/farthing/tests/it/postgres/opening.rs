@@ -55,8 +55,9 @@ async fn a_newer_schema_is_refused_even_when_it_comes_while_the_ledger_is_open()
     client.batch_execute("UPDATE farthing_schema SET version = 1000").await.unwrap();
     let refused = open_within(database.url(), SOON).await.unwrap_err();
     assert!(matches!(refused, StoreError::Schema { found: 1_000, .. }), "{refused}");
-    // An open gateway has the choice when it connects again.
-    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'farthing'";
+    // An open gateway has the choice when it connects again. Other tests have databases of their own on the server.
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'farthing' AND datname = current_database()";
     client.batch_execute(cut).await.unwrap();
     let refused = store.accept_batch(&[purchase(0, 0, 10, 10)]).await.unwrap_err();
     assert!(matches!(refused, StoreError::Schema { found: 1_000, .. }), "{refused}");
