@@ -60,7 +60,7 @@ use farthing_core::wire::{
     Challenge, ChallengeSecret, Credential, Delegation, INTENT, METHOD, Problem, ProblemType, RecallPayload, Receipt,
     SignedReceipt, WireError,
 };
-use farthing_core::{Address, Amount, ChannelId, Timestamp, Token, VerifiedVoucher};
+use farthing_core::{Address, Amount, ChannelId, Timestamp, Token};
 use receipts::{ReceiptSigner, Seal, SealError};
 use std::sync::Arc;
 use taking::{Checking, KNOWN_MAX, KnownChannels, Task};
@@ -198,7 +198,7 @@ struct Inner {
     receipts: Arc<ReceiptSigner>,
     store: Arc<dyn PayeeStore>,
     writer: Writer,
-    verifying: Verifying<Task>,
+    verifying: Verifying<Box<Task>>,
     known: Arc<KnownChannels>,
     /// Requests inside challenges that this payee issued, by their text.
     asked: Bounded<Box<str>, Arc<SessionRequest>>,
@@ -356,8 +356,7 @@ impl Payee {
             Ok(price) => price,
             // It may have been paid before the price rose.
             Err(problem) => {
-                let voucher = self.verified(presented).await?;
-                let earlier = self.charged_before(credential, &voucher, request).await?;
+                let earlier = Box::pin(self.charged_before(credential, presented, request)).await?;
                 return earlier.ok_or_else(|| problem.into());
             }
         };
@@ -387,8 +386,7 @@ impl Payee {
     ) -> Result<Option<Sale>, AcceptError> {
         // What was agreed to does not matter where nothing is charged.
         let _ = self.check(realm, credential, quote, clock::now())?;
-        let voucher = self.verified(PresentedVoucher::from(&credential.payload)).await?;
-        self.charged_before(credential, &voucher, request).await
+        self.charged_before(credential, PresentedVoucher::from(&credential.payload), request).await
     }
 
     /// The sale of this very request to the key that a credential proves, if there is one. Charges nothing. A purchase
@@ -421,9 +419,10 @@ impl Payee {
     async fn charged_before(
         &self,
         credential: &Credential,
-        voucher: &VerifiedVoucher,
+        presented: PresentedVoucher,
         request: RequestId,
     ) -> Result<Option<Sale>, AcceptError> {
+        let voucher = self.verified(presented).await?;
         let voucher = voucher.voucher();
         let charge = self.0.store.charge(voucher.channel_id, voucher.cumulative_amount).await?;
         let books = self.0.store.books(voucher.channel_id).await?;

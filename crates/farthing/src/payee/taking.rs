@@ -81,11 +81,12 @@ pub(super) struct Checking {
     pub(super) known: Arc<KnownChannels>,
 }
 
-impl Check<Task> for Checking {
+impl Check<Box<Task>> for Checking {
     /// Signatures by keys that are known are checked together, and so are those whose signer is yet to be found.
-    fn look_ahead<'a>(&self, tasks: impl Iterator<Item = &'a mut Task>) {
+    fn look_ahead<'a>(&self, tasks: impl Iterator<Item = &'a mut Box<Task>>) {
         let (mut known, mut new) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-        for Task { signed, by, found, .. } in tasks {
+        for task in tasks {
+            let Task { signed, by, found, .. } = task.as_mut();
             match &*by {
                 Signer::Known(channel) => {
                     known.0.push((*signed, channel.as_ref()));
@@ -104,8 +105,8 @@ impl Check<Task> for Checking {
         }
     }
 
-    fn check(&self, task: Task) -> Checked {
-        let Task { signed, by, found, request, sealed, sight, credit } = task;
+    fn check(&self, task: Box<Task>) -> Checked {
+        let Task { signed, by, found, request, sealed, sight, credit } = *task;
         let found = found.unwrap_or_else(|| match by {
             Signer::Known(known) => of_known(signed.verify_known(&self.domain, &known)),
             Signer::Of(channel) => of_new(signed.meet(&self.domain, &channel)),
@@ -178,11 +179,9 @@ impl Payee {
         let Written { outcome, seal } = match self.verify(task).await? {
             Verdict::Written(answer) => answer?,
             Verdict::Back(verified) => {
-                let Verified { voucher, request } = *verified.map_err(|error| Problem::from(&error))?;
-                let Some(request) = request else { return Err(AcceptError::Interrupted) };
-                let account = self.account_view(voucher.channel()).await?;
-                let pending = PendingCharge { voucher, request, account, sight, credit };
-                self.0.writer.charge(pending, sealed).await?
+                let verified = *verified.map_err(|error| Problem::from(&error))?;
+                // Seldom, and in a box: else every voucher's future would have the room for it.
+                Box::pin(self.charge_at_first_contact(verified, sight, credit, sealed)).await?
             }
             Verdict::Failed => return Err(AcceptError::Interrupted),
         };
@@ -192,6 +191,20 @@ impl Payee {
             // No store answers a charge with anything else.
             _ => Err(StoreError::Closed.into()),
         }
+    }
+
+    /// Looks an account up that is not in view yet, and charges it.
+    async fn charge_at_first_contact(
+        &self,
+        Verified { voucher, request }: Verified,
+        sight: Sight,
+        credit: CreditTerms,
+        sealed: bool,
+    ) -> Result<Written, AcceptError> {
+        let Some(request) = request else { return Err(AcceptError::Interrupted) };
+        let account = self.account_view(voucher.channel()).await?;
+        let pending = PendingCharge { voucher, request, account, sight, credit };
+        Ok(self.0.writer.charge(pending, sealed).await?)
     }
 
     /// A voucher whose signature is good. Charges nothing.
@@ -208,7 +221,8 @@ impl Payee {
     }
 
     async fn verify(&self, task: Task) -> Result<Verdict, AcceptError> {
-        Ok(self.0.verifying.verify(task).await?)
+        // In a box, for it changes hands several times, and the queue has room for thousands.
+        Ok(self.0.verifying.verify(Box::new(task)).await?)
     }
 
     /// Whose signature it has to be: known from an earlier voucher, or as the terms say, which were sent along and proven
@@ -339,9 +353,10 @@ mod tests {
         }
 
         /// As a worker does it with what it took at once.
-        fn check_all(&self, mut tasks: Vec<Task>) -> Vec<Checked> {
+        fn check_all(&self, tasks: Vec<Task>) -> Vec<Checked> {
             let Self { domain, views, known, .. } = self;
             let checking = Checking { domain: *domain, views: Arc::clone(views), known: Arc::clone(known) };
+            let mut tasks: Vec<_> = tasks.into_iter().map(Box::new).collect();
             checking.look_ahead(tasks.iter_mut());
             tasks.into_iter().map(|task| checking.check(task)).collect()
         }
