@@ -7,12 +7,11 @@
 use crate::client::{Connection, Request};
 use crate::market::{self, PRICE, identity, token};
 use axum::Router;
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
-use axum::http::{HeaderValue, Response};
-use axum::middleware::map_response;
 use farthing::core::wire::Challenge;
 use farthing::payee::EmbeddedStore;
-use farthing_gateway::{AppOptions, Catalog, ChargeLayer, FileRoom, Gate, ItemFile, Offer, app, cors, serve};
+use farthing_gateway::{
+    AppOptions, Catalog, ChargeLayer, FileRoom, Gate, ItemFile, Offer, app, cors, serve, without_sniffing,
+};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
@@ -100,11 +99,7 @@ fn free_of_charge(gate: &Gate, catalog: &Catalog) -> Router {
         let layer = ChargeLayer::new(gate.clone(), |_| None::<Offer>);
         router = router.route_service(&free_path(number), layer.layer(file));
     }
-    let without_sniffing = |mut response: Response<axum::body::Body>| async {
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response
-    };
-    router.layer(map_response(without_sniffing)).layer(cors())
+    router.layer(without_sniffing()).layer(cors())
 }
 
 /// A gateway that runs in a process of its own, and is killed with this.

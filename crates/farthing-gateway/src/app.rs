@@ -18,7 +18,6 @@ use axum::http::header::{
     RANGE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 use farthing::payee::{Payee, Relay};
@@ -30,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::{Layer, service_fn};
 use tower_http::cors::{Any, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 /// How long a browser may remember what another site's page is allowed to send here.
 const CORS_MAX_AGE: Duration = Duration::from_secs(3_600);
@@ -89,7 +89,7 @@ pub fn app(payee: Payee, catalog: Catalog, options: AppOptions) -> Router {
     if let Some(tip) = catalog.tip {
         router = with_tip(router, app, tip);
     }
-    router.layer(map_response(without_sniffing)).layer(cors())
+    router.layer(without_sniffing()).layer(cors())
 }
 
 fn with_item(router: Router, gate: &Gate, item: Item, room: FileRoom) -> Router {
@@ -151,8 +151,8 @@ async fn method_not_allowed(request: Request) -> Response {
     problem_response(&plain_problem(StatusCode::METHOD_NOT_ALLOWED, detail))
 }
 
-/// A browser that guesses types could run a text that somebody sells as a script.
-async fn without_sniffing(mut response: Response) -> Response {
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+/// Has browsers take what is sold as what it says it is: one that guesses could run a text as a script.
+#[must_use]
+pub fn without_sniffing() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
 }

@@ -29,11 +29,28 @@ impl From<Quote> for Offer {
     }
 }
 
-/// A credential that was presented, at the realm it was presented at. Nothing in it is verified yet.
+/// A credential that was presented, and where. Nothing in it is verified yet.
 #[derive(Clone, Debug)]
 pub struct Presented {
-    realm: Realm,
+    by: Asker,
     credential: AnyCredential,
+}
+
+/// What an answer depends on of a request that may be refused, so that the request itself can be handed on.
+#[derive(Clone, Debug)]
+struct Asker {
+    /// The realm it asked at.
+    realm: String,
+    /// The item's address, if a browser asked: it is refused with a page.
+    page: Option<String>,
+}
+
+impl Asker {
+    fn new(request: &Parts, realm: &Realm, offer: &Offer) -> Self {
+        let is_browser = request.method == Method::GET && prefers_html(&request.headers);
+        let page = is_browser.then(|| page::address(request, Some(realm), &offer.quote.item));
+        Self { realm: realm.to_string(), page }
+    }
 }
 
 impl Presented {
@@ -97,14 +114,15 @@ impl Gate {
     /// The 402 to answer, with a challenge, if there is no credential or it can't be read.
     pub fn present(&self, request: &Parts, offer: &Offer) -> Result<Presented, Refused> {
         let realm = self.realm(request).map_err(|error| Refused::new(misdirected(&error)))?;
+        let by = Asker::new(request, &realm, offer);
         match credential(&request.headers) {
-            Ok(Some(credential)) => Ok(Presented { realm, credential }),
+            Ok(Some(credential)) => Ok(Presented { by, credential }),
             Ok(None) => {
                 let price = self.payee.token().format(offer.quote.price);
                 let problem = Problem::new(ProblemType::PaymentRequired, format!("{} costs {price}", offer.quote.item));
-                Err(self.refuse(request, &realm, offer, &problem.with("price", &offer.quote.price)))
+                Err(self.refuse(&by, offer, &problem.with("price", &offer.quote.price)))
             }
-            Err(problem) => Err(self.refuse(request, &realm, offer, &problem)),
+            Err(problem) => Err(self.refuse(&by, offer, &problem)),
         }
     }
 
@@ -123,22 +141,15 @@ impl Gate {
     /// # Cancel safety
     ///
     /// If dropped, the charge may have been made; the client's retry finds it.
-    pub async fn charge(
-        &self,
-        request: &Parts,
-        offer: &Offer,
-        presented: &Presented,
-        id: RequestId,
-    ) -> Result<Sale, Refused> {
-        let realm = &presented.realm;
+    pub async fn charge(&self, offer: &Offer, presented: &Presented, id: RequestId) -> Result<Sale, Refused> {
         match &presented.credential {
             AnyCredential::Voucher(credential) => {
-                let sale = self.payee.accept(&realm.to_string(), credential, id, &offer.quote).await;
-                sale.map_err(|error| self.refuse_sale(request, realm, offer, &error))
+                let sale = self.payee.accept(&presented.by.realm, credential, id, &offer.quote).await;
+                sale.map_err(|error| self.refuse_sale(&presented.by, offer, &error))
             }
             AnyCredential::Recall(_) => {
-                let sale = self.recall(request, offer, presented, id).await?;
-                sale.ok_or_else(|| self.ask(request, offer, presented, "this key has not bought it"))
+                let sale = Box::pin(self.recall(offer, presented, id)).await?;
+                sale.ok_or_else(|| self.ask(offer, presented, "this key has not bought it"))
             }
         }
     }
@@ -149,58 +160,49 @@ impl Gate {
     /// # Errors
     ///
     /// The answer, if the credential is refused or the ledger can't be read.
-    pub async fn recall(
-        &self,
-        request: &Parts,
-        offer: &Offer,
-        presented: &Presented,
-        id: RequestId,
-    ) -> Result<Option<Sale>, Refused> {
-        let realm = &presented.realm;
+    pub async fn recall(&self, offer: &Offer, presented: &Presented, id: RequestId) -> Result<Option<Sale>, Refused> {
+        let realm = &presented.by.realm;
         let sale = match &presented.credential {
-            AnyCredential::Voucher(credential) => {
-                self.payee.sale(&realm.to_string(), credential, id, &offer.quote).await
-            }
-            AnyCredential::Recall(credential) => {
-                self.payee.recall(&realm.to_string(), credential, id, &offer.quote).await
-            }
+            AnyCredential::Voucher(credential) => self.payee.sale(realm, credential, id, &offer.quote).await,
+            AnyCredential::Recall(credential) => self.payee.recall(realm, credential, id, &offer.quote).await,
         };
-        sale.map_err(|error| self.refuse_sale(request, realm, offer, &error))
+        sale.map_err(|error| self.refuse_sale(&presented.by, offer, &error))
     }
 
     /// The 402 that asks for payment although a credential was presented: it has not paid for this yet.
-    pub(crate) fn ask(&self, request: &Parts, offer: &Offer, presented: &Presented, detail: &str) -> Refused {
+    pub(crate) fn ask(&self, offer: &Offer, presented: &Presented, detail: &str) -> Refused {
         let problem = Problem::new(ProblemType::PaymentRequired, detail).with("price", &offer.quote.price);
-        self.refuse(request, &presented.realm, offer, &problem)
+        self.refuse(&presented.by, offer, &problem)
     }
 
-    fn refuse_sale(&self, request: &Parts, realm: &Realm, offer: &Offer, error: &AcceptError) -> Refused {
+    fn refuse_sale(&self, asker: &Asker, offer: &Offer, error: &AcceptError) -> Refused {
         let problem = error.problem();
         if problem.status >= 500 {
             tracing::error!(%error, item = %offer.quote.item, "a payment could not be taken; nothing was served");
         } else {
             tracing::debug!(%error, item = %offer.quote.item, "a payment was refused");
         }
-        self.refuse(request, realm, offer, &problem)
+        self.refuse(asker, offer, &problem)
     }
 
     /// A refusal as it is sent: with a fresh challenge if it is a 402, and as a page if a browser asked.
-    fn refuse(&self, request: &Parts, realm: &Realm, offer: &Offer, problem: &Problem) -> Refused {
+    fn refuse(&self, asker: &Asker, offer: &Offer, problem: &Problem) -> Refused {
         if problem.status != StatusCode::PAYMENT_REQUIRED.as_u16() {
             return Refused::new(problem_response(problem));
         }
-        let header = self.challenge(realm, offer).and_then(|challenge| challenge.to_header().parse().ok());
+        let header = self.challenge(&asker.realm, offer).and_then(|challenge| challenge.to_header().parse().ok());
         let Some(header) = header else { return Refused::new(unable_to_ask()) };
-        let mut response = if request.method == Method::GET && prefers_html(&request.headers) {
-            let page = PaymentPage {
-                title: offer.title.as_deref().unwrap_or(&offer.quote.item),
-                price: self.payee.token().format(offer.quote.price),
-                address: page::address(request, Some(realm), &offer.quote.item),
-                problem,
-            };
-            html_response(StatusCode::PAYMENT_REQUIRED, page.to_html())
-        } else {
-            problem_response(problem)
+        let mut response = match &asker.page {
+            Some(address) => {
+                let page = PaymentPage {
+                    title: offer.title.as_deref().unwrap_or(&offer.quote.item),
+                    price: self.payee.token().format(offer.quote.price),
+                    address,
+                    problem,
+                };
+                html_response(StatusCode::PAYMENT_REQUIRED, page.to_html())
+            }
+            None => problem_response(problem),
         };
         let headers = response.headers_mut();
         headers.insert(WWW_AUTHENTICATE, header);
@@ -209,8 +211,8 @@ impl Gate {
         Refused::new(response)
     }
 
-    fn challenge(&self, realm: &Realm, offer: &Offer) -> Option<Challenge> {
-        let challenge = self.payee.challenge(&realm.to_string(), &offer.quote, offer.title.clone());
+    fn challenge(&self, realm: &str, offer: &Offer) -> Option<Challenge> {
+        let challenge = self.payee.challenge(realm, &offer.quote, offer.title.clone());
         challenge.inspect_err(|error| tracing::error!(%error, "a challenge can't be issued")).ok()
     }
 }

@@ -38,7 +38,7 @@ mod respond;
 pub mod serve;
 mod tips;
 
-pub use app::{AppOptions, OnTip, app, cors};
+pub use app::{AppOptions, OnTip, app, cors, without_sniffing};
 pub use catalog::{Catalog, CatalogError, CatalogFault};
 pub use files::{FileRoom, ItemFile};
 pub use gate::{Gate, Offer, Presented, Refused, with_receipt};

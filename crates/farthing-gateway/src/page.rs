@@ -32,7 +32,7 @@ pub(crate) struct PaymentPage<'a> {
     /// The price, as people read it.
     pub(crate) price: String,
     /// The item's address.
-    pub(crate) address: String,
+    pub(crate) address: &'a str,
     /// Why it is not served.
     pub(crate) problem: &'a Problem,
 }
@@ -47,7 +47,7 @@ impl PaymentPage<'_> {
              What you deposited and did not spend stays yours.</small></p>",
             price = escape(&self.price),
             detail = escape(&self.problem.detail),
-            command = escape(&shell_word(&self.address)),
+            command = escape(&shell_word(self.address)),
         );
         document(&title, &body)
     }
@@ -133,7 +133,7 @@ mod tests {
         let page = PaymentPage {
             title: "<script>alert(1)</script>",
             price: "$0.50".to_owned(),
-            address: "http://localhost:8402/a'$(reboot)\"".to_owned(),
+            address: "http://localhost:8402/a'$(reboot)\"",
             problem: &problem,
         };
         let html = page.to_html();

@@ -93,7 +93,7 @@ impl ChargeLayer {
         self.gate.present(request, offer)
     }
 
-    /// Prepare, charge, send.
+    /// Prepare, charge, send. What is seldom done is in a box, so that a sale's future stays small.
     async fn sell<S>(&self, mut handler: S, request: Request, offer: &Offer) -> Result<Response, S::Error>
     where
         S: Service<Request>,
@@ -104,44 +104,44 @@ impl ChargeLayer {
             Ok(presented) => presented,
             Err(refused) => return Ok(refused.into_response()),
         };
-        let id = self.request_id(&head);
-        if head.method == Method::HEAD {
-            return match self.bought(&head, offer, &presented, id).await {
-                Ok(sale) => Ok(stamp(handler.call(Request::from_parts(head, body)).await?.into_response(), &sale)),
+        let (id, is_head) = (self.request_id(&head), head.method == Method::HEAD);
+        let request = Request::from_parts(head, body);
+        if is_head {
+            return match Box::pin(self.bought(offer, &presented, id)).await {
+                Ok(sale) => Ok(stamp(handler.call(request).await?.into_response(), &sale)),
                 Err(refused) => Ok(refused.into_response()),
             };
         }
-        let answer = handler.call(Request::from_parts(head.clone(), body)).await?.into_response();
+        let answer = handler.call(request).await?.into_response();
         if !is_sold(answer.status()) {
-            return Ok(match self.may_know(&head, offer, &presented, id, answer.status()).await {
+            return Ok(match Box::pin(self.may_know(offer, &presented, id, answer.status())).await {
                 Ok(()) => answer,
                 Err(refused) => refused.into_response(),
             });
         }
-        Ok(match self.gate.charge(&head, offer, &presented, id).await {
+        Ok(match self.gate.charge(offer, &presented, id).await {
             Ok(sale) => with_receipt(answer, &sale),
             Err(refused) => refused.into_response(),
         })
     }
 
     /// The sale that was made before, or the 402 that asks for it.
-    async fn bought(&self, head: &Parts, offer: &Offer, presented: &Presented, id: RequestId) -> Result<Sale, Refused> {
-        let sale = self.gate.recall(head, offer, presented, id).await?;
-        sale.ok_or_else(|| self.gate.ask(head, offer, presented, "this request buys nothing, and it is not bought yet"))
+    async fn bought(&self, offer: &Offer, presented: &Presented, id: RequestId) -> Result<Sale, Refused> {
+        let sale = self.gate.recall(offer, presented, id).await?;
+        sale.ok_or_else(|| self.gate.ask(offer, presented, "this request buys nothing, and it is not bought yet"))
     }
 
     /// Whether a copy is current and how long an item is, only its buyer may know: any key can sign for itself, so a
     /// voucher that nothing was charged to proves nothing.
     async fn may_know(
         &self,
-        head: &Parts,
         offer: &Offer,
         presented: &Presented,
         id: RequestId,
         status: StatusCode,
     ) -> Result<(), Refused> {
         if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE) {
-            self.bought(head, offer, presented, id).await?;
+            self.bought(offer, presented, id).await?;
         }
         Ok(())
     }

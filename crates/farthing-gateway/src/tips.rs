@@ -59,7 +59,7 @@ pub(crate) async fn take(
     // Before the charge, so that a message that can't be taken costs nothing.
     let message = read_message(body).await?;
     let id = RequestId::new(head.method.as_str(), &tip.path);
-    let sale = app.gate.charge(&head, &offer, &presented, id).await?;
+    let sale = app.gate.charge(&offer, &presented, id).await?;
     // A retry may say another amount; what was charged is what counts.
     let amount = sale.receipt.receipt.price;
     let answer = json_response(StatusCode::OK, "application/json", &TipAnswer { thanks: &tip.thanks, amount });
