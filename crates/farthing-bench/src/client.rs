@@ -3,6 +3,7 @@
 
 use crate::market::Promise;
 use farthing::core::wire::Challenge;
+use memchr::{memchr_iter, memmem};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -99,7 +100,7 @@ struct Head {
 impl Head {
     /// The head of an answer, if it is there as a whole.
     fn read(bytes: &[u8]) -> io::Result<Option<Self>> {
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+        let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
         let malformed = |what| io::Error::new(ErrorKind::InvalidData, what);
         let status = bytes.get(9..12).and_then(number).ok_or_else(|| malformed("no status"))?;
         let (mut body_length, mut has_receipt) = (None, false);
@@ -116,7 +117,9 @@ impl Head {
 }
 
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    let ends = memchr_iter(b'\n', head).chain([head.len()]);
+    ends.scan(0, |begin, end| Some(&head[std::mem::replace(begin, end + 1)..end]))
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// The value of a line, if that is its name.
