@@ -3,11 +3,14 @@
 
 use crate::market::Promise;
 use farthing::core::wire::Challenge;
-use memchr::{memchr_iter, memmem};
+use httparse::{EMPTY_HEADER, Header, Response, Status};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// More headers than a gateway sends.
+const FIELDS_MAX: usize = 32;
 
 /// A request as it is sent.
 #[derive(Clone, Debug)]
@@ -39,9 +42,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// A header of an answer that was kept.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        let head = self.kept.as_ref()?.get(..self.head_length)?;
-        let value = lines(head).find_map(|line| field(line, name.as_bytes()))?;
-        String::from_utf8(value.to_vec()).ok()
+        let mut fields = [EMPTY_HEADER; FIELDS_MAX];
+        let mut head = Response::new(&mut fields);
+        head.parse(self.kept.as_ref()?).ok()?;
+        field(head.headers, name).map(str::to_owned)
     }
 
     /// The body of an answer that was kept.
@@ -100,35 +104,20 @@ struct Head {
 impl Head {
     /// The head of an answer, if it is there as a whole.
     fn read(bytes: &[u8]) -> io::Result<Option<Self>> {
-        let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
+        let mut fields = [EMPTY_HEADER; FIELDS_MAX];
+        let mut head = Response::new(&mut fields);
         let malformed = |what| io::Error::new(ErrorKind::InvalidData, what);
-        let status = bytes.get(9..12).and_then(number).ok_or_else(|| malformed("no status"))?;
-        let (mut body_length, mut has_receipt) = (None, false);
-        for line in lines(&bytes[..end]).skip(1) {
-            match line.first() {
-                Some(b'c' | b'C') => body_length = field(line, b"content-length").map(number).or(body_length),
-                Some(b'p' | b'P') => has_receipt |= field(line, b"payment-receipt").is_some(),
-                _ => {}
-            }
-        }
-        let body_length = body_length.flatten().ok_or_else(|| malformed("no content-length"))?;
-        Ok(Some(Self { status: status as u16, length: end + 4, body_length, has_receipt }))
+        let parsed = head.parse(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        let Status::Complete(length) = parsed else { return Ok(None) };
+        let status = head.code.ok_or_else(|| malformed("no status"))?;
+        let body_length = field(head.headers, "content-length").and_then(|digits| digits.parse().ok());
+        let body_length = body_length.ok_or_else(|| malformed("no content-length"))?;
+        Ok(Some(Self { status, length, body_length, has_receipt: field(head.headers, "payment-receipt").is_some() }))
     }
 }
 
-fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = memchr_iter(b'\n', head).chain([head.len()]);
-    ends.scan(0, |begin, end| Some(&head[std::mem::replace(begin, end + 1)..end]))
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-}
-
-/// The value of a line, if that is its name.
-fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (found, value) = line.split_at_checked(name.len())?;
-    let value = value.strip_prefix(b":")?;
-    found.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
-}
-
-fn number(digits: &[u8]) -> Option<usize> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+/// The value of a header, if it is there.
+fn field<'a>(fields: &[Header<'a>], name: &str) -> Option<&'a str> {
+    let found = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(found.value).ok()
 }
